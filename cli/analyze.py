@@ -179,7 +179,7 @@ def command(
     if bool(videos) == (camera is not None):
         raise click.UsageError("Give videos, or --camera N.")
     terminal, unread = Terminal(), dict[str, DataError]()
-    timeline = engine.load("sessions._options").Options(
+    timeline = engine.load("sessions._options", with_keras=False).Options(
         smooth, confidence, _seconds(baseline), faces
     )
     if program:
@@ -194,11 +194,11 @@ def command(
         "unread": unread,
     }
     if program:
-        importing = engine.load("sessions.importing")
+        importing = engine.load("sessions.importing", with_keras=False)
         results = importing.import_sessions(videos, Path(out), program, timeline, **of_both)
         _show(results, unread, len(videos), as_json)
         return
-    analysis = engine.load("sessions.analysis")
+    analysis = engine.loader([asked["model"]])("sessions.analysis")
     recipe = analysis.Recipe(side, rate, f"{asked['detector']} {asked['score']:g}", one_person)
     reader, detector, temperature = sessions.load(asked, out, terminal)
     with stopping.with_advice("To go on, give the same command with --resume."):
@@ -266,7 +266,7 @@ def _marker(text: str | None) -> tuple[str, float] | None:
         return None
     name, _, time = text.rpartition("=")
     try:
-        return name.strip(), engine.load("sessions._options").seconds(time)
+        return name.strip(), engine.load("sessions._options", with_keras=False).seconds(time)
     except ValueError:
         raise click.UsageError(
             f"--marker must be an event's name and a time, as clap=0:07. Received: {text}."
@@ -280,7 +280,7 @@ def _count(number: float | None) -> str:
 def _seconds(text: str) -> float | str:
     """A time from the start, or the name of a task."""
     try:
-        number = engine.load("sessions._options").seconds(text)
+        number = engine.load("sessions._options", with_keras=False).seconds(text)
     except ValueError:
         return text
     if number <= 0:

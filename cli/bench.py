@@ -74,7 +74,8 @@ def command(
       kerakd bench exports/mine/model.tflite --operators
       kerakd bench exports/mine/model.tflite --on-device
     """
-    bundle = engine.load("exporters.bundle")
+    load = engine.loader(models)
+    bundle = load("exporters.bundle")
     read = [file for model in models for file in bundle.files_of(bundle.model_file(model))]
     require_apart((csv_path, picture), [*read, *places_of(data)])
     if operators and on_device:
@@ -85,10 +86,10 @@ def command(
     if picture and not data:
         raise click.UsageError("--picture shows accuracy, which needs --data: add it.")
     if picture:
-        engine.load("reports.comparison_pictures").require_picture(picture)
-    engine.load("pipelines.apart_from_data").require_files_outside((csv_path, picture), data)
-    statements = engine.load("pipelines.statements").parse(models, stated)
-    bench, datasets = engine.load("evaluation.benchmark"), engine.load("datasets")
+        load("reports.comparison_pictures").require_picture(picture)
+    load("pipelines.apart_from_data").require_files_outside((csv_path, picture), data)
+    statements = load("pipelines.statements").parse(models, stated)
+    bench, datasets = load("evaluation.benchmark"), load("datasets")
 
     @functools.cache
     def samples(size: keras_kd.datasets.images.Size | None) -> keras_kd.Samples:
@@ -132,14 +133,14 @@ def _show_operators(
     import pandas as pd
 
     if on_device:
-        measured = engine.load("evaluation.on_device").measure(model, seconds)
+        measured = engine.loader([model])("evaluation.on_device").measure(model, seconds)
         columns = ("operator", "milliseconds", "name")
         table = pd.DataFrame(list(measured.operators), columns=columns)
         summary = (
             f"{measured.device}: {measured.milliseconds:.3g} ms an image, one thread of the CPU."
         )
     else:
-        times = engine.load("evaluation.operator_times")
+        times = engine.loader([model])("evaluation.operator_times")
         found = times.measure(model, seconds)
         table = times.table(found).reset_index()
         summary = (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import click
 
 from keras_kd._common import text
@@ -59,10 +61,11 @@ def command(
       kerakd compare A/*.csv B/*.csv --paired
     """
     require_apart((out, csv_path), (*recordings, *filter(None, [questionnaire])))
-    comparison, pages = engine.load("sessions.comparison"), engine.load("sessions._comparison_page")
+    load = functools.partial(engine.load, with_keras=False)
+    comparison, pages = load("sessions.comparison"), load("sessions._comparison_page")
     rows = comparison.participants(recordings)
     if questionnaire:
-        rows = engine.load("sessions._questionnaires").joined(rows, questionnaire)
+        rows = load("sessions._questionnaires").joined(rows, questionnaire)
     study = comparison.compare(rows, paired, least)
     if csv_path:
         write_text(csv_path, text.csv(comparison.table(study)))

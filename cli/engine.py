@@ -1,11 +1,13 @@
-"""The parts of keras_kd that need TensorFlow, imported when a command first needs them and without
-its chatter.
+"""The parts of keras_kd that may need TensorFlow, imported when a command first needs them, and
+TensorFlow without its chatter.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib
 import logging
+from collections.abc import Callable, Iterable
 from types import ModuleType
 
 from keras_kd._common.allocator import tune_allocator
@@ -27,12 +29,36 @@ _KEEP_MEMORY = (
 )
 
 
-def load(name: str) -> ModuleType:
-    """Import `keras_kd.<name>`, and with it Keras and TensorFlow, which takes seconds."""
+# Files that are computed without Keras.
+_OF_OTHER_RUNTIMES = (".tflite", ".onnx")
+
+
+def loader(models: Iterable[str | None]) -> Callable[[str], ModuleType]:
+    """Return `load` for a command that computes these model files alone: without Keras where none
+    of them needs it.
+
+    Args:
+        models: files or folders, as the user names them; None for the bundle that stands in for a
+            model that is not named.
+    """
+    from keras_kd.models import bundles
+
+    suffixes = {bundles.model_file(model).suffix for model in models if model is not None}
+    return functools.partial(load, with_keras=bool(suffixes - set(_OF_OTHER_RUNTIMES)))
+
+
+def load(name: str, with_keras: bool = True) -> ModuleType:
+    """Import `keras_kd.<name>`, and before it Keras and TensorFlow, which takes seconds."""
     surroundings.prepare()
     collect_rarely()
     if name in _KEEP_MEMORY:
         tune_allocator()
+    if with_keras:
+        _import_keras()
+    return importlib.import_module(f"keras_kd.{name}")
+
+
+def _import_keras() -> None:
     # TensorFlow writes about CUDA and oneDNN to stderr before its own log level takes hold.
     with native_output_hidden(), hidden("sklearn", "matplotlib"):
         import tensorflow as tf
@@ -40,4 +66,3 @@ def load(name: str) -> ModuleType:
         # Makes TensorFlow look for GPUs now, while what it says about them is hidden.
         tf.config.list_physical_devices()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
-    return importlib.import_module(f"keras_kd.{name}")

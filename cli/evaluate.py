@@ -59,8 +59,9 @@ def command(
       kerakd evaluate runs/faces-B/student_float32.tflite --data faces
       kerakd evaluate a.keras b.keras --mirror --data fer2013.csv --split validation
     """
-    scoring = engine.load("evaluation.scoring")
-    statements = engine.load("pipelines.statements").parse(paths, stated)
+    load = engine.loader(paths)
+    scoring = load("evaluation.scoring")
+    statements = load("pipelines.statements").parse(paths, stated)
     where = data or configuration.fields()["data"].default
     skip = bool(skip_bad_rows)
     results = scoring.evaluate(

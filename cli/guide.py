@@ -26,11 +26,12 @@ def command(model: str | None, out: str | None, stated: dict[str, tuple[str, ...
     Example:
       kerakd guide exports/mine --out embedding.md
     """
-    guide = engine.load("exporters.guide")
+    load = engine.loader([model])
+    guide = load("exporters.guide")
     path = guide.model_file(model)
-    require_apart([out], engine.load("exporters.bundle").files_of(path))
+    require_apart([out], load("exporters.bundle").files_of(path))
     named = str(path)
-    said = engine.load("pipelines.statements").parse([named], stated).of(named)
+    said = load("pipelines.statements").parse([named], stated).of(named)
     text = guide.guide(guide.facts(model, said))
     if out:
         write_text(out, text)

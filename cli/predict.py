@@ -68,11 +68,12 @@ def command(
     if whole and given:
         raise click.UsageError(f"--whole looks for no faces: leave out {' and '.join(given)}.")
     terminal = Terminal()
-    photos = engine.load("sessions.photos")
+    load = engine.loader([asked["model"]])
+    photos = load("sessions.photos")
     files = photos.expand(images)
-    bundle = engine.load("exporters.bundle")
+    bundle = load("exporters.bundle")
     read = bundle.files_of(bundle.model_file(asked["model"]))
-    apart = engine.load("pipelines.apart_from_data")
+    apart = load("pipelines.apart_from_data")
     apart.require_apart([csv_path], [*files, *read], asked["calibrate"])
     reader, detector, _ = sessions.load(asked, annotate, terminal, whole)
     unread: dict[str, DataError] = {}

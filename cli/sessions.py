@@ -76,15 +76,15 @@ def load(
     """Take what `model_options` gave out of `asked`; return reader, detector (None for pictures as
     a whole) and temperature, if calibrated. Data to calibrate on must not hold the folder `out`.
     """
-    data = asked.pop("calibrate")
+    data, model = asked.pop("calibrate"), asked.pop("model")
+    load_module = engine.loader([model])
     if data and out:
-        engine.load("pipelines.apart_from_data").require_outside(Path(out), data)
-    reading = engine.load("sessions._reader")
-    model = asked.pop("model")
-    named = model or str(engine.load("exporters.bundle").model_file(model))
-    stated = engine.load("pipelines.statements").parse([named], asked.pop("stated")).of(named)
+        load_module("pipelines.apart_from_data").require_outside(Path(out), data)
+    reading = load_module("sessions._reader")
+    named = model or str(load_module("exporters.bundle").model_file(model))
+    stated = load_module("pipelines.statements").parse([named], asked.pop("stated")).of(named)
     finding = asked.pop("detector"), asked.pop("score")
-    detector = None if whole else engine.load("sessions._detectors").load(*finding)
+    detector = None if whole else load_module("sessions._detectors").load(*finding)
     if data:
         terminal.say(f"Calibrating on {data}")
     reader, temperature = reading.load(model, data, stated, terminal.about(named))

@@ -73,10 +73,11 @@ def command(
       kerakd web exports/mine --out site/      # to host; the camera needs https there
     """
     terminal = Terminal()
-    web = engine.load("sessions.web")
+    load = engine.loader([model])
+    web = load("sessions.web")
     packages = Path(litert_js) if litert_js else cache_folder("web")
-    named = str(engine.load("exporters.bundle").model_file(model))
-    said = engine.load("pipelines.statements").parse([named], stated).of(named)
+    named = str(load("exporters.bundle").model_file(model))
+    said = load("pipelines.statements").parse([named], stated).of(named)
     tell = terminal.about(named)
     if out:
         web.build(model, Path(out), packages, side, confidence, said, tell)

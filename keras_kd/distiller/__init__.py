@@ -20,7 +20,7 @@ from keras_kd.distiller._shapes import HeadShape, weights_of_images
 from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import Teacher, Teachers
 from keras_kd.distiller._tensorflow_steps import step, step_of_two_gradients
-from keras_kd.models import heads
+from keras_kd.models import heads, output_kinds
 from keras_kd.models.surgery.keras_internals import metrics_of_outputs
 
 __all__ = ["DistillationOrientedSGD", "Distiller", "FeatureMatch"]
@@ -128,7 +128,7 @@ class Distiller(CheckedTraining):
         weights_normalised: bool = False,
         teacher_head: str | None = None,
         teacher_weights: Sequence[float] | None = None,
-        teacher_output: heads.OutputKind | None = None,
+        teacher_output: output_kinds.OutputKind | None = None,
     ) -> None:
         _backend.refuse_distribution()
         _settings.require_model("student", student)

@@ -27,7 +27,7 @@ from keras_kd.distiller._student_model import StudentModel
 from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import PROBED_IMAGES, Teachers
 from keras_kd.errors import ConfigError
-from keras_kd.models.heads import stated_kind
+from keras_kd.models.output_kinds import stated_kind
 
 PROBED_ROWS = 4096  # of a teacher's stored outputs, to find out their kind
 

@@ -14,8 +14,8 @@ from keras import ops
 
 from keras_kd.distiller import _backend
 from keras_kd.errors import DataError, ModelError
-from keras_kd.models import heads
-from keras_kd.models.heads import SMALLEST_PROBABILITY, SUM_TOLERANCE, OutputKind
+from keras_kd.models import output_kinds
+from keras_kd.models.output_kinds import SMALLEST_PROBABILITY, SUM_TOLERANCE, OutputKind
 
 _FLOOR = math.log(SMALLEST_PROBABILITY)
 # Where a trace can't raise, what it finds of a head's outputs waits as one flag for each of these.
@@ -68,8 +68,8 @@ def _in_one_column(outputs: Any) -> bool:
 
 
 def kind_of(outputs: np.ndarray, columns: int) -> OutputKind:
-    """Find out of what kind the outputs of one head are: `heads.kind_of_values` of its columns."""
-    return heads.kind_of_values(np.reshape(outputs, (-1, 1)) if columns == 1 else outputs)
+    """Find out of what kind the outputs of one head are, see `output_kinds.kind_of_values`."""
+    return output_kinds.kind_of_values(np.reshape(outputs, (-1, 1)) if columns == 1 else outputs)
 
 
 def require_kind(kind: OutputKind, name: str, columns: int) -> None:

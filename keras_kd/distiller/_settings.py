@@ -13,7 +13,7 @@ import numpy as np
 
 from keras_kd import losses
 from keras_kd.errors import ConfigError, ModelError
-from keras_kd.models import heads
+from keras_kd.models import heads, output_kinds
 from keras_kd.models.surgery.keras_internals import all_layers, is_masked
 
 SIGMOID = "Activation('sigmoid')"
@@ -138,10 +138,10 @@ def value_loss(name: str) -> str:
     return name
 
 
-def output_kind(stated: Any) -> heads.OutputKind | None:
+def output_kind(stated: Any) -> output_kinds.OutputKind | None:
     """Return what the user states of the teacher's outputs, checked; None for no statement."""
     if stated is not None:
-        require_one_of("teacher_output", stated, heads.STATED_KINDS)
+        require_one_of("teacher_output", stated, output_kinds.STATED_KINDS)
     return stated
 
 

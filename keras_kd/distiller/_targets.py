@@ -17,7 +17,7 @@ from keras_kd.distiller._same_answers import SameAnswers
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._teacher import Teachers
 from keras_kd.errors import ModelError
-from keras_kd.models.heads import OutputKind, stated_kind
+from keras_kd.models.output_kinds import OutputKind, stated_kind
 
 
 class TargetMaker:

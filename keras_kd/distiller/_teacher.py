@@ -15,8 +15,8 @@ from keras_kd.distiller._outputs import Outputs, kind_of, require_kind, warn_of_
 from keras_kd.distiller._settings import require_not_negative
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.errors import ConfigError, ModelError
-from keras_kd.models import heads
-from keras_kd.models.heads import OutputKind
+from keras_kd.models import heads, output_kinds
+from keras_kd.models.output_kinds import OutputKind
 
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"  # between which Keras' errors have their reason
 PROBED_IMAGES = 32  # images that show the kind of outputs of a teacher without a graph
@@ -65,7 +65,7 @@ class Teacher:
             )
 
     def _stated_of(self, name: str, output: Any) -> OutputKind | None:
-        return heads.stated_kind(self._stated, self._shapes[name].columns_of_teacher(output))
+        return output_kinds.stated_kind(self._stated, self._shapes[name].columns_of_teacher(output))
 
     def _settled(self, name: str, output: Any, found: OutputKind) -> OutputKind:
         """Return the statement, or else what was found."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from keras_kd import datasets, models
@@ -18,10 +17,13 @@ from keras_kd.datasets.splits import Data
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import class_order, metrics
 from keras_kd.evaluation.regression import regression
-from keras_kd.models.surgery.compaction import compact
 from keras_kd.runtimes import multiply_accumulates, predictors
 from keras_kd.runtimes.predictors import Prediction, Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
+
+# Keras takes seconds to import, and a `.tflite` is scored without it.
+if TYPE_CHECKING:
+    import keras
 
 
 def evaluate(
@@ -222,6 +224,8 @@ def model_table(advance: Callable[[int], None] = lambda count: None) -> list[dic
             `compact_parameters` without dead taps, and `float32_bytes` and `int8_bytes` of these; a
             `.tflite` file is a few per cent larger.
     """
+    from keras_kd.models.surgery.compaction import compact
+
     rows = []
     for name in models.names():
         model = models.build(name)

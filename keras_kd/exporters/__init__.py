@@ -42,7 +42,7 @@ from keras_kd.exporters._request import require_path
 if TYPE_CHECKING:
     import keras
 
-    from keras_kd.models.heads import OutputKind
+    from keras_kd.models.output_kinds import OutputKind
 
 __all__ = [
     "MIN_AGREEMENT",

@@ -13,7 +13,7 @@ from keras_kd.runtimes.litert import LiteRTModel
 if TYPE_CHECKING:
     import keras
 
-    from keras_kd.models.heads import OutputKind
+    from keras_kd.models.output_kinds import OutputKind
 
 
 def preprocess(

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from keras_kd.exporters._comparison import Answers, Expected
     from keras_kd.exporters._serving import Serving
-    from keras_kd.models.heads import OutputKind
+    from keras_kd.models.output_kinds import OutputKind
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import _output_kinds
 from keras_kd.models import heads
-from keras_kd.models.heads import OutputKind
 from keras_kd.models.keras_config import SCOPE
+from keras_kd.models.output_kinds import OutputKind
 from keras_kd.models.spec import ModelSpec, require_whole_pixels
 from keras_kd.models.surgery.keras_internals import all_layers
 from keras_kd.models.surgery.tracing import with_graph

@@ -14,8 +14,8 @@ from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ExportError
 from keras_kd.exporters import _samples
 from keras_kd.exporters._serving import outputs_by_name
-from keras_kd.models import heads
-from keras_kd.models.heads import OutputKind
+from keras_kd.models import heads, output_kinds
+from keras_kd.models.output_kinds import OutputKind
 
 _PROBED_IMAGES = 64  # images that show the kind where the graph does not
 
@@ -24,11 +24,11 @@ def require_statement(stated: str | None) -> None:
     """Refuse what is no kind of outputs.
 
     Raises:
-        ExportError: it is none of `heads.STATED_KINDS`.
+        ExportError: it is none of `output_kinds.STATED_KINDS`.
     """
-    if stated not in (None, *heads.STATED_KINDS):
+    if stated not in (None, *output_kinds.STATED_KINDS):
         raise ExportError(
-            f"output must be one of {', '.join(heads.STATED_KINDS)}. Received: {stated!r}."
+            f"output must be one of {', '.join(output_kinds.STATED_KINDS)}. Received: {stated!r}."
         )
 
 
@@ -55,7 +55,7 @@ def found(
     names = [name for name, width in heads.widths(model).items() if width > 1]
     kinds = {name: heads.output_kind(model, name) for name in names}
     for name, kind in kinds.items():
-        if stated not in (None, kind) and kind in heads.STATED_KINDS:
+        if stated not in (None, kind) and kind in output_kinds.STATED_KINDS:
             raise _contradiction(stated, kind, name, model)
     unknown = [name for name, kind in kinds.items() if kind == "unknown"]
     if stated is not None:
@@ -64,7 +64,7 @@ def found(
         return kinds
     values = outputs_by_name(model, _shown(model, pixels, images))
     for name in unknown:
-        kinds[name] = heads.kind_of_values(keras.ops.convert_to_numpy(values[name]))
+        kinds[name] = output_kinds.kind_of_values(keras.ops.convert_to_numpy(values[name]))
         if needed and kinds[name] in ("sigmoids", "undecided"):
             raise ExportError(
                 f"All numbers of {model.name}{f' in {name!r}' if len(names) > 1 else ''} lie in"
@@ -97,7 +97,7 @@ def known_of_two_classes(model: keras.Model, stated: OutputKind | None) -> Outpu
     Raises:
         ExportError: the statement contradicts the graph.
     """
-    given = heads.stated_kind(stated, 1)
+    given = output_kinds.stated_kind(stated, 1)
     shown = heads.output_kind(model)
     if shown not in ("logits", "sigmoids"):
         return given
@@ -165,7 +165,7 @@ def _images(
 def _shown(model: keras.Model, pixels: PixelValues, images: np.ndarray | None) -> np.ndarray:
     shape = tuple(model.inputs[0].shape[1:])
     given = (
-        heads.images_of_noise(shape)
+        output_kinds.images_of_noise(shape)
         if images is None
         else fitted(evenly(images, _PROBED_IMAGES), shape)
     )

@@ -18,7 +18,7 @@ from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ExportError
 from keras_kd.exporters import _fitting_samples
 from keras_kd.exporters._serving import outputs_by_name
-from keras_kd.models import heads
+from keras_kd.models import heads, output_kinds
 from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import pixel_check
 
@@ -207,6 +207,6 @@ def _logits(model: keras.Model, values: np.ndarray) -> np.ndarray:
     (outputs,) = outputs_by_name(model, values).values()
     found = keras.ops.convert_to_numpy(outputs).astype(np.float64)
     kind = heads.output_kind(model)
-    if (heads.kind_of_values(found) if kind == "unknown" else kind) == "probabilities":
-        return heads.log_probabilities(found)
+    if (output_kinds.kind_of_values(found) if kind == "unknown" else kind) == "probabilities":
+        return output_kinds.log_probabilities(found)
     return found

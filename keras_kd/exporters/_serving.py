@@ -19,7 +19,7 @@ from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ExportError
 from keras_kd.exporters import _front_end
 from keras_kd.models import heads
-from keras_kd.models.heads import OutputKind
+from keras_kd.models.output_kinds import OutputKind
 from keras_kd.models.spec import ModelSpec
 
 

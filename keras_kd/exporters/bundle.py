@@ -33,7 +33,7 @@ from keras_kd.runtimes.litert import LiteRTModel, note_made
 if TYPE_CHECKING:
     import keras
 
-    from keras_kd.models.heads import OutputKind
+    from keras_kd.models.output_kinds import OutputKind
 
 CARD_FILE, PREPROCESSING_FILE = "README.md", "preprocess.json"
 EXAMPLE_IMAGE, EXAMPLE_FILE = "example.png", "example.json"

@@ -37,7 +37,7 @@ from keras_kd.exporters import (
 from keras_kd.exporters._quantization import training_data, twin_description, worker_process
 from keras_kd.exporters.formats import _tflite
 from keras_kd.models import heads
-from keras_kd.models.heads import OutputKind
+from keras_kd.models.output_kinds import OutputKind
 from keras_kd.models.surgery.precision import in_float32
 from keras_kd.runtimes import litert, stored_spec, tflite_operators
 from keras_kd.teachers.views import Views

@@ -18,7 +18,7 @@ from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_va
 from keras_kd.errors import ExportError
 from keras_kd.exporters import Exporter, ExportReport, _fitting_samples, _request, litert_names
 from keras_kd.exporters._judgement import DisagreementError
-from keras_kd.models.heads import OutputKind
+from keras_kd.models.output_kinds import OutputKind
 from keras_kd.runtimes import timing
 from keras_kd.runtimes.litert import LiteRTModel
 

@@ -67,23 +67,6 @@ def save(model: keras.Model, path: str | Path, spec: ModelSpec) -> None:
             archive.writestr(ENTRY, json.dumps(spec.facts()))
 
 
-def has_spec(path: str | Path) -> bool:
-    """Whether a file holds the specification that `save` writes, so that the user need not state
-    any.
-
-    Args:
-        path: the file.
-
-    Returns:
-        True if the entry is there.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return ENTRY in archive.namelist()
-    except BAD_ARCHIVE:
-        return False
-
-
 def load(path: str | Path) -> tuple[keras.Model, ModelSpec]:
     """Load a `.keras` or `.h5` file; code stored in the file is never run (Keras' safe mode).
 

@@ -13,7 +13,7 @@ from keras_kd._common.checked_files import read_text
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import bundle, measuring, targets, tuning
 from keras_kd.exporters.quantization_aware import FineTuning
-from keras_kd.models.heads import OutputKind
+from keras_kd.models.output_kinds import OutputKind
 from keras_kd.runtimes.stated import NOTHING, Stated
 
 # Ways to a file besides exporters.names(): fine-tuned for int8, and the smallest that is accurate

@@ -16,7 +16,7 @@ from keras_kd.datasets import images as pixels
 from keras_kd.datasets.class_names import as_typed
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import DataError, ModelError
-from keras_kd.models.heads import VALUES, OutputKind, images_of_noise, kind_of_values
+from keras_kd.models.output_kinds import VALUES, OutputKind, images_of_noise, kind_of_values
 from keras_kd.models.spec import OUTPUTS, ModelSpec
 from keras_kd.runtimes.prediction import Prediction
 from keras_kd.runtimes.stated import NOTHING, Stated

@@ -10,7 +10,7 @@ from keras_kd.errors import ModelError
 
 if TYPE_CHECKING:
     # Its room imports Keras, which trying a file in another process must not wait for.
-    from keras_kd.models.heads import OutputKind
+    from keras_kd.models.output_kinds import OutputKind
 
 # Operators by their names in TensorFlow Lite, ONNX and TensorFlow.
 _FORM_ALONE = {

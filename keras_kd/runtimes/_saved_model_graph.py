@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from keras_kd.models.heads import OutputKind
+from keras_kd.models.output_kinds import OutputKind
 from keras_kd.runtimes import _graph_tail
 from keras_kd.runtimes._graph_tail import Step
 

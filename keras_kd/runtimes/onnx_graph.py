@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd.errors import ModelError
-from keras_kd.models.heads import OutputKind
+from keras_kd.models.output_kinds import OutputKind
 from keras_kd.runtimes import _graph_tail
 from keras_kd.runtimes._graph_tail import Step
 

@@ -5,22 +5,25 @@ from __future__ import annotations
 import warnings
 from dataclasses import replace
 from pathlib import Path
-
-import keras
+from typing import TYPE_CHECKING, Any
 
 from keras_kd.datasets.class_names import as_typed
 from keras_kd.errors import of_file
-from keras_kd.models import bundles, keras_file, mistaken_files
+from keras_kd.models import bundles, mistaken_files
 from keras_kd.models.spec import ModelSpec
-from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import labels, published, stored_spec, tflite_metadata
 from keras_kd.runtimes._combined import averaged, in_one_order, mean, reordered
 from keras_kd.runtimes._file_predictor import FilePredictor
-from keras_kd.runtimes._keras_predictor import KerasPredictor, of_saved_model
 from keras_kd.runtimes._litert_predictor import LiteRTPredictor
 from keras_kd.runtimes._onnx_predictor import OnnxPredictor
 from keras_kd.runtimes.prediction import Prediction, Predictor
 from keras_kd.runtimes.stated import NOTHING, Stated
+
+# Keras takes seconds to import, and other files don't need it.
+if TYPE_CHECKING:
+    import keras
+
+    from keras_kd.runtimes._keras_predictor import KerasPredictor
 
 __all__ = [
     "FilePredictor",
@@ -39,6 +42,15 @@ __all__ = [
     "of_keras_file",
     "reordered",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import what needs Keras when it is first asked for."""
+    if name != "KerasPredictor":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from keras_kd.runtimes._keras_predictor import KerasPredictor
+
+    return KerasPredictor
 
 
 def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = None) -> FilePredictor:
@@ -83,6 +95,8 @@ def of_keras_file(
     Raises:
         ModelError: the file can't be used, or what is said of its classes contradicts itself.
     """
+    from keras_kd.models import keras_file
+
     path = Path(path)
     model, own = keras_file.load(path)
     return model, _of_keras(own, path, stated, prefix)
@@ -107,6 +121,8 @@ def of_converted(
     Raises:
         ModelError: the file can't be used.
     """
+    from keras_kd.models.untrained import is_untrained
+
     with of_file(path):
         predictor = LiteRTPredictor(file, _of_keras(own, path, stated), stated.head)
         predictor.is_untrained = is_untrained(model)
@@ -129,6 +145,9 @@ def _of_keras(own: ModelSpec, path: Path, stated: Stated, prefix: str = "") -> M
 
 def _loaded(path: Path, stated: Stated, precision: str | None) -> FilePredictor:
     if not path.is_dir() and path.suffix not in (".tflite", ".onnx"):
+        from keras_kd.models import keras_file
+        from keras_kd.runtimes._keras_predictor import KerasPredictor
+
         model, own = keras_file.load(path)
         spec = _of_keras(own, path, stated)
         predictor = KerasPredictor(model, spec, precision, head=stated.head)
@@ -146,6 +165,8 @@ def _of_other_runtime(path: Path, own: ModelSpec, stated: Stated) -> FilePredict
     if path.suffix == ".onnx":
         return OnnxPredictor(path, given(own, stated), stated.head)
     if path.is_dir():
+        from keras_kd.runtimes._keras_predictor import of_saved_model
+
         return of_saved_model(path, given(own, stated), stated.head)
     return LiteRTPredictor(path, given(own, replace(stated, input_shape=None)), stated.head)
 

@@ -18,7 +18,7 @@ import numpy as np
 from keras_kd._common.folders import files_below
 from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
-from keras_kd.models.heads import OutputKind
+from keras_kd.models.output_kinds import OutputKind
 from keras_kd.runtimes import _saved_model_graph, _saved_model_operations, trial
 
 SIGNATURE = "serving_default"

@@ -15,7 +15,7 @@ from pathlib import Path
 from keras_kd._common.checked_files import read_text
 from keras_kd._common.files import BAD_ARCHIVE, refuse_special
 from keras_kd.errors import ModelError
-from keras_kd.models import bundles, keras_file
+from keras_kd.models import bundles
 from keras_kd.models.spec import ENTRY, ModelSpec, read_spec
 
 LARGEST = 2**20  # of a description; a zip member may declare any size
@@ -32,7 +32,16 @@ def has_spec(path: str | Path) -> bool:
         True if the description is there.
     """
     path = bundles.model_file(path)
-    return keras_file.has_spec(path) or of_model(path) is not None
+    return _in_archive(path) or of_model(path) is not None
+
+
+def _in_archive(path: Path) -> bool:
+    """Whether the description is in the archive that a file is or ends with."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return ENTRY in archive.namelist()
+    except BAD_ARCHIVE:
+        return False
 
 
 def of_model(path: Path) -> ModelSpec | None:

@@ -25,7 +25,7 @@ from keras_kd.runtimes._graph_tail import Step
 if (
     TYPE_CHECKING
 ):  # its room imports Keras, which trying a file in another process must not wait for
-    from keras_kd.models.heads import OutputKind
+    from keras_kd.models.output_kinds import OutputKind
 
 _NAMES = {
     number: name

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import warnings
@@ -53,6 +54,35 @@ def test_evaluate_says_which_forms_of_models_it_takes(
     told = " ".join(capsys.readouterr().out.split())
     of_a_folder = "or the folder of a bundle or of a SavedModel."
     assert f"MODEL is a .keras, .h5, .onnx or .tflite file, {of_a_folder}" in told
+
+
+_WITHOUT_TENSORFLOW = """
+import sys
+from command_line import called
+for command in sys.argv[1:]:
+    assert called(*command.split("|")) == 0, command
+sys.exit(" ".join({"keras", "tensorflow"} & set(sys.modules)) or 0)
+"""
+
+
+def test_files_for_apps_are_computed_without_tensorflow(data: Path, tmp_path: Path) -> None:
+    """Which takes most of the seconds and of the memory of a prediction."""
+    exports, photo = Path(__file__).parents[2] / "exports", str(data / "circle" / "00.png")
+    labels = (exports / "C" / "labels.txt").read_text().split()[:2]
+    for name, label in zip(CLASS_NAMES, labels, strict=True):
+        shutil.copytree(data / name, tmp_path / "test" / label)
+        shutil.copytree(data / name, tmp_path / "train" / label)
+    commands = (
+        ("predict", photo, "--whole", "--model", str(exports / "C")),
+        ("evaluate", str(exports / "C" / "model.tflite"), "--data", str(tmp_path)),
+        ("bench", str(exports / "C"), "--seconds", "0.1", "--data", str(tmp_path)),
+        ("guide", str(exports / "C")),
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", _WITHOUT_TENSORFLOW, *map("|".join, commands)],
+        cwd=Path(__file__).parents[1], capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
 
 
 def test_help_takes_less_than_half_a_second() -> None:

@@ -14,7 +14,7 @@ from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery import fine_tuning, precision
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.divided_logits import with_divided_logits
-from keras_kd.runtimes import predictors
+from keras_kd.runtimes import predictors, stored_spec
 
 IMAGES = np.random.default_rng(0).uniform(0, 255, (6, 4, 4, 1)).astype(np.float32)
 
@@ -66,9 +66,9 @@ def test_a_foreign_file_answers_as_keras_does(tmp_path):
     pixels = IMAGES.astype(np.uint8)
     found = predictors.load(tmp_path / "foreign.keras").logits(pixels)
     np.testing.assert_allclose(found, np.asarray(model(pixels.astype(np.float32))), atol=1e-4)
-    assert not keras_file.has_spec(tmp_path / "foreign.keras")
+    assert not stored_spec.has_spec(tmp_path / "foreign.keras")
     keras_file.save(model, tmp_path / "ours.keras", ModelSpec(("a", "b", "c")))
-    assert keras_file.has_spec(tmp_path / "ours.keras")
+    assert stored_spec.has_spec(tmp_path / "ours.keras")
 
 
 class Cosine(layers.Dense):

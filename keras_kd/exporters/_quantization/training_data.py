@@ -14,8 +14,8 @@ from keras_kd._common.shares import as_shares
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import DataError
 from keras_kd.exporters._serving import Serving
-from keras_kd.models import heads
-from keras_kd.models.heads import OutputKind
+from keras_kd.models import output_kinds
+from keras_kd.models.output_kinds import OutputKind
 from keras_kd.teachers.views import Views
 
 _TEACHER_OUTPUTS = ("logits", "probabilities")
@@ -79,7 +79,7 @@ def teacher_logits_of_classes(
             f"teacher_output must be one of {', '.join(_TEACHER_OUTPUTS)}. Received: {stated!r}."
         )
     probed = evenly(given, _PROBED_ROWS).astype(np.float32)
-    kind = stated or heads.kind_of_values(probed)
+    kind = stated or output_kinds.kind_of_values(probed)
     if kind in ("sigmoids", "undecided"):
         raise DataError(
             "All of the teacher's numbers lie in 0..1, and the rows don't sum to 1: if they are"
@@ -90,7 +90,7 @@ def teacher_logits_of_classes(
     warnings.warn(
         "The teacher gives probabilities p, not logits: log p is learnt from.", stacklevel=3
     )
-    return heads.log_probabilities(given.astype(np.float32))
+    return output_kinds.log_probabilities(given.astype(np.float32))
 
 
 def for_worker(

@@ -1,0 +1,94 @@
+"""What kind of numbers a model's outputs are, as far as the numbers tell; without Keras."""
+
+from __future__ import annotations
+
+from typing import Literal, TypeAlias
+
+import numpy as np
+
+OutputKind: TypeAlias = Literal[
+    "logits", "probabilities", "log-probabilities", "sigmoids", "undecided", "unknown"
+]
+STATED_KINDS = ("logits", "probabilities", "sigmoids")  # that a user may name
+# Outputs of one number by these names are continuous values, whatever bounds them.
+VALUES = ("valence", "arousal")
+# How far from 1 the sum of a row of probabilities may be, e.g. in float16.
+SUM_TOLERANCE = 5e-3
+SMALLEST_PROBABILITY = 1e-12  # whose logarithm is taken for that of anything smaller
+# Logits that happen to lie in 0..1 are spread over it; sigmoids crowd where they saturate.
+_SATURATED = 0.02  # from 0 or 1
+_CROWD = 0.2  # of all numbers; of evenly spread ones it is twice _SATURATED
+
+
+def kind_of_values(outputs: np.ndarray) -> OutputKind:
+    """Find out from the outputs for some images of what kind they are.
+
+    Logits can't be distinguished from other numbers: they are "unknown". Numbers in 0..1 whose rows
+    don't sum to 1 may be sigmoids or logits of a narrow range.
+
+    Args:
+        outputs: float (N, ..., C), for images that differ.
+
+    Returns:
+        As `heads.output_kind`: "probabilities" and "log-probabilities" are certain. "sigmoids" is
+        likely: at least a fifth of the numbers lie within 0.02 of 0 or 1, some of them at either
+        end. "undecided": all other numbers in 0..1, of which the user must say what they are.
+    """
+    outputs = np.asarray(outputs, np.float32)
+    if not outputs.size or not np.isfinite(outputs[outputs != -np.inf]).all():
+        return "unknown"
+    low, high = outputs.min(), outputs.max()
+    several = outputs.shape[-1] > 1  # A sigmoid near 1 alone in its row is no distribution.
+    if low >= -SUM_TOLERANCE and high <= 1 + SUM_TOLERANCE:
+        if several and np.abs(outputs.sum(axis=-1) - 1).max() < SUM_TOLERANCE:
+            return "probabilities"
+        return (
+            _of_numbers_in_0_to_1(outputs) if low >= 0 and high <= 1 and low < high else "unknown"
+        )
+    sums = np.exp(outputs).sum(axis=-1) if several and high <= SUM_TOLERANCE else np.zeros(1)
+    return "log-probabilities" if np.abs(sums - 1).max() < SUM_TOLERANCE else "unknown"
+
+
+def images_of_noise(shape: tuple[int, ...]) -> np.ndarray:
+    """Return images whose outputs show their kind where a user gives none.
+
+    Args:
+        shape: height, width and channels.
+
+    Returns:
+        uint8 (8, *shape), noise from black to bright: logits of images that are too much alike may
+            all lie in 0..1.
+    """
+    noise = np.random.default_rng(0).random((8, *shape))
+    return (noise * np.linspace(0, 255, 8)[:, None, None, None]).astype(np.uint8)
+
+
+def log_probabilities(probabilities: np.ndarray) -> np.ndarray:
+    """Return logarithms, of a probability that was rounded to 0 too.
+
+    Args:
+        probabilities: float32 or float64; in float16 the smallest one would be 0.
+
+    Returns:
+        log p in the same shape and type.
+    """
+    return np.log(np.maximum(probabilities, SMALLEST_PROBABILITY))
+
+
+def _of_numbers_in_0_to_1(outputs: np.ndarray) -> OutputKind:
+    at_0, at_1 = np.mean(outputs <= _SATURATED), np.mean(outputs >= 1 - _SATURATED)
+    return "sigmoids" if at_0 and at_1 and at_0 + at_1 >= _CROWD else "undecided"
+
+
+def stated_kind(stated: OutputKind | None, columns: int | None) -> OutputKind | None:
+    """Return what a user's statement says of an output: the probability of one column is a sigmoid,
+    however it is called.
+
+    Args:
+        stated: of `STATED_KINDS`, or None.
+        columns: of the output; None for a continuous value.
+
+    Returns:
+        The kind, or None.
+    """
+    return "sigmoids" if stated == "probabilities" and columns == 1 else stated
