@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -27,6 +27,11 @@ class Terminal:
     def say(self, message: str) -> None:
         """Print one line; no name in it can drive the terminal."""
         self._console.print(printable(message), markup=False)
+
+    def skipped(self, lines: Iterable[str]) -> None:
+        """Print a line for each row of a data set that was left out, each once."""
+        for line in dict.fromkeys(lines):
+            self.say(f"skipped: {line}")
 
     def about(self, name: str | Path) -> Callable[[str], None]:
         """Return a function that prints a line: the name, and the text that it is called with."""

@@ -2,19 +2,67 @@
 
 Near copies (another size, compression or brightness) are found by imagehash's perceptual hash of
 16x16 coefficients: at most NEAR of its 256 bits differ.
+
+Only hashes that agree in one of _BANDS bands of their bits, but for one bit, are compared: where
+every band differs in two bits or more, more than NEAR differ. Source: M. Norouzi, A. Punjani, D. J.
+Fleet, "Fast Search in Hamming Space with Multi-Index Hashing", CVPR 2012.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Set
+from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
 HASH_SIDE = 16
 NEAR = 24
-_CHUNK = 4096
+_BITS = HASH_SIDE**2
+_WORDS = _BITS // 64
+_BANDS = NEAR // 2 + 1
+_WIDTH = -(-_BITS // _BANDS)  # bits of a band
+_PAIRS = 2**20  # of hashes, compared at a time
+
+
+class Looks:
+    """What tells copies among some images; each part is found when it is first asked for.
+
+    Args:
+        images: uint8 (N, H, W, C).
+    """
+
+    def __init__(self, images: np.ndarray) -> None:
+        self._images = images
+
+    @cached_property
+    def digests(self) -> list[bytes]:
+        """Their `digests`."""
+        return digests(self._images)
+
+    @cached_property
+    def hashes(self) -> np.ndarray:
+        """Their `perceptual_hashes`."""
+        return perceptual_hashes(self._images)
+
+    @cached_property
+    def blank(self) -> np.ndarray:
+        """Which have one colour alone, and so look like all others that do: bool (N,)."""
+        of_image = (1, 2)  # height and width
+        same = self._images.min(axis=of_image) == self._images.max(axis=of_image)
+        return same.all(axis=-1)
+
+    def copies_of(self, others: Looks) -> np.ndarray:
+        """Which have exactly the pixels of one of the others, bool (N,)."""
+        known = set(others.digests)
+        return np.array([digest in known for digest in self.digests], bool)
+
+    def near_copies_of(self, others: Looks) -> np.ndarray:
+        """Which look almost like one of the others, exact copies and blank images left out: bool
+        (N,).
+        """
+        return near(self.hashes, others.hashes) & ~self.copies_of(others) & ~self.blank
 
 
 def digests(images: np.ndarray) -> list[bytes]:
@@ -43,45 +91,7 @@ def copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:
     Returns:
         bool (N,): whether an image has exactly the pixels of one of `others`.
     """
-    return among(images, set(digests(others)))
-
-
-def among(images: np.ndarray, known: Set[bytes]) -> np.ndarray:
-    """Find images whose digests are known.
-
-    Args:
-        images: uint8 (N, H, W, C).
-        known: digests of other images.
-
-    Returns:
-        bool (N,).
-    """
-    return np.array([digest in known for digest in digests(images)], bool)
-
-
-def are_blank(images: np.ndarray) -> np.ndarray:
-    """Which images have one colour alone, and so look like all others that do.
-
-    Args:
-        images: uint8 (N, H, W, C).
-
-    Returns:
-        bool (N,).
-    """
-    return (images.min(axis=(1, 2)) == images.max(axis=(1, 2))).all(axis=-1)
-
-
-def near_copies(images: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Find images that look almost like others.
-
-    Args:
-        images: uint8 (N, H, W, C).
-        others: uint8 (M, H, W, C).
-
-    Returns:
-        bool (N,): whether an image nearly equals one of `others`.
-    """
-    return near(perceptual_hashes(images), perceptual_hashes(others))
+    return Looks(images).copies_of(Looks(others))
 
 
 def perceptual_hashes(images: np.ndarray) -> np.ndarray:
@@ -91,39 +101,83 @@ def perceptual_hashes(images: np.ndarray) -> np.ndarray:
         images: uint8 (N, H, W, C).
 
     Returns:
-        bool (N, 256).
+        uint64 (N, 4), 256 bits an image.
     """
     import imagehash
 
     squeezed = images[..., 0] if images.shape[-1] == 1 else images
-    hashes = [imagehash.phash(Image.fromarray(picture), HASH_SIDE).hash for picture in squeezed]
-    return np.array(hashes, bool).reshape(len(images), HASH_SIDE**2)
+    packed = np.empty((len(images), _WORDS), np.uint64)
+    for row, picture in enumerate(squeezed):
+        bits = imagehash.phash(Image.fromarray(picture), HASH_SIDE).hash
+        packed[row] = np.packbits(bits).view(np.uint64)
+    return packed
 
 
 def near(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Find images that look almost like others by their hashes.
 
     Args:
-        hashes: bool (N, 256) of `perceptual_hashes`.
-        others: bool (M, 256), likewise.
+        hashes: uint64 (N, 4) of `perceptual_hashes`.
+        others: uint64 (M, 4), likewise.
 
     Returns:
         bool (N,): whether an image nearly equals one of the others.
     """
-    nearest = np.full(len(hashes), np.inf)
-    for start in range(0, len(hashes), _CHUNK):
-        rows = slice(start, start + _CHUNK)
-        for other in range(0, len(others), _CHUNK):
-            distances = _distances(hashes[rows], others[other : other + _CHUNK])
-            nearest[rows] = np.minimum(nearest[rows], distances.min(axis=1))
-    return nearest <= NEAR
+    different, places = np.unique(hashes, axis=0, return_inverse=True)
+    others = np.unique(others, axis=0)
+    found = np.zeros(len(different), bool)
+    for band in range(_BANDS):
+        unknown = np.flatnonzero(~found)
+        found[unknown] = _near_by(band, different[unknown], others)
+    return found[places.reshape(-1)]
 
 
-def _distances(bits: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """How many bits differ, of bool (N, B) and (M, B): float32 (N, M)."""
-    # One matrix product: the bits of either less twice the common ones.
-    bits, others = bits.astype(np.float32), others.astype(np.float32)
-    return bits.sum(axis=1)[:, None] + others.sum(axis=1) - 2 * bits @ others.T
+def _near_by(band: int, hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which hashes are near to one of the others whose band differs in one bit or none."""
+    values, own = _band(band, others), _band(band, hashes)
+    order = np.argsort(values, kind="stable")
+    starts = np.searchsorted(values[order], np.arange(2**_WIDTH + 1))
+    found = np.zeros(len(hashes), bool)
+    for flipped in (0, *(1 << bit for bit in range(_WIDTH))):
+        unknown = np.flatnonzero(~found)
+        value = own[unknown] ^ flipped
+        first, counts = starts[value], starts[value + 1] - starts[value]
+        for part in _parts(counts):
+            rows = np.repeat(unknown[part], counts[part])
+            candidates = order[_ranges(first[part], counts[part])]
+            found[rows[_distances(hashes[rows], others[candidates]) <= NEAR]] = True
+    return found
+
+
+def _band(band: int, hashes: np.ndarray) -> np.ndarray:
+    """Every _BANDS-th bit of each hash as a number, int64 (N,): neighbours are much alike."""
+    value = np.zeros(len(hashes), np.int64)
+    for bit in range(band, _BITS, _BANDS):
+        word, place = divmod(bit, 64)
+        value = value << 1 | (hashes[:, word] >> np.uint64(place) & np.uint64(1)).astype(np.int64)
+    return value
+
+
+def _parts(counts: np.ndarray) -> Iterator[slice]:
+    """Cut rows into slices whose counts sum to _PAIRS at most, or that have one row."""
+    ends, start = np.cumsum(counts), 0
+    while start < len(counts):
+        before = ends[start - 1] if start else 0
+        stop = max(start + 1, int(np.searchsorted(ends, before + _PAIRS, "right")))
+        yield slice(start, stop)
+        start = stop
+
+
+def _ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """The numbers first, first + 1, … of each row, as many as it counts, one row after another."""
+    before = np.cumsum(counts) - counts
+    return np.arange(counts.sum()) + np.repeat(first - before, counts)
+
+
+def _distances(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """How many bits differ, of two (N, 4), row by row: uint16 (N,)."""
+    differing = (np.bitwise_count(hashes[:, word] ^ others[:, word]) for word in range(_WORDS))
+    return sum(differing, start=np.zeros(len(hashes), np.uint16))
 
 
 def public_private_subsets(

@@ -12,20 +12,18 @@ import numpy as np
 
 from keras_kd import datasets
 from keras_kd.datasets import SPLITS, Samples, decoding
-from keras_kd.datasets.duplicates import are_blank, digests, near, perceptual_hashes
+from keras_kd.datasets.duplicates import Looks
 
 
 @dataclass(frozen=True)
 class _Split:
-    """What is kept of a split once its images are let go."""
+    """What is reported of a split."""
 
-    digests: list[bytes]
-    hashes: np.ndarray
+    looks: Looks
     labels: np.ndarray
     class_names: tuple[str, ...]
     soft: bool
     channels: int
-    blank: np.ndarray
     sizes: Counter[str]
     skipped: tuple[str, ...]
 
@@ -34,7 +32,7 @@ class _Split:
 
 
 def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
-    """Read every split of a data set, one after the other, and describe it in terms that JSON can
+    """Read every split of a data set and describe it in terms that JSON can
     hold.
 
     Copies are images with exactly the same pixels at the 64x64 pixels of training. On FER2013 these
@@ -73,6 +71,8 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
     """
     module, path = datasets.find(path_or_name)
     found = datasets.load_found(module, path, SPLITS, skip_bad_rows, None)
+    stays = hasattr(module, "training_shards")
+    notes = module.training_shards(path, skip_bad_rows, module.SIZE).notes if stays else ()
     splits = {name: _examined(samples) for name, samples in found.items()}
     first = splits["train"]
     return {
@@ -83,8 +83,8 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
         "soft_labels": first.soft,
         "sizes": dict(sum((split.sizes for split in splits.values()), Counter()).most_common()),
         "splits": {name: _described(split) for name, split in splits.items()},
-        "copies_across": _across(splits, _copies),
-        "near_copies_across": _across(splits, _near_copies),
+        "copies_across": _across(splits, Looks.copies_of),
+        "near_copies_across": _across(splits, Looks.near_copies_of),
         "contradictions": _contradictions(splits.values()),
         "published": _compared(module, splits),
         "traits": dict(
@@ -92,7 +92,7 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
                 trait for file in datasets.sources(path_or_name) for trait in decoding.traits(file)
             )
         ),
-        "passed_over": list(datasets.passed_over_found(module, path)),
+        "passed_over": [*datasets.passed_over_found(module, path), *notes],
         "skipped": [line for split in splits.values() for line in split.skipped],
     }
 
@@ -101,13 +101,11 @@ def _examined(samples: Samples) -> _Split:
     height, width = samples.images.shape[1:3]
     sizes = np.full((len(samples), 2), (height, width)) if samples.sizes is None else samples.sizes
     return _Split(
-        digests=digests(samples.images),
-        hashes=perceptual_hashes(samples.images),
+        looks=Looks(samples.images),
         labels=samples.hard_labels,
         class_names=samples.class_names,
         soft=samples.labels.ndim == 2,
         channels=samples.images.shape[3],
-        blank=are_blank(samples.images),
         sizes=Counter(f"{width}x{height}" for height, width in sizes.tolist()),
         skipped=samples.skipped,
     )
@@ -117,35 +115,26 @@ def _described(split: _Split) -> dict:
     return {
         "images": len(split.labels),
         "classes": dict(zip(split.class_names, split.counts(), strict=True)),
-        "blank": int(split.blank.sum()),
-        "copies": len(split.digests) - len(set(split.digests)),
+        "blank": int(split.looks.blank.sum()),
+        "copies": len(split.looks.digests) - len(set(split.looks.digests)),
     }
 
 
 def _across(
-    splits: Mapping[str, _Split], repeated: Callable[[_Split, _Split], np.ndarray]
+    splits: Mapping[str, _Split], repeated: Callable[[Looks, Looks], np.ndarray]
 ) -> dict[str, int]:
     """How many images of the later split of each pair are repeated from the earlier."""
     return {
-        f"{later} of {earlier}": int(repeated(splits[later], splits[earlier]).sum())
+        f"{later} of {earlier}": int(repeated(splits[later].looks, splits[earlier].looks).sum())
         for number, earlier in enumerate(SPLITS)
         for later in SPLITS[number + 1 :]
     }
 
 
-def _copies(later: _Split, earlier: _Split) -> np.ndarray:
-    known = set(earlier.digests)
-    return np.array([digest in known for digest in later.digests], bool)
-
-
-def _near_copies(later: _Split, earlier: _Split) -> np.ndarray:
-    return near(later.hashes, earlier.hashes) & ~_copies(later, earlier) & ~later.blank
-
-
 def _contradictions(splits: Iterable[_Split]) -> dict[str, int]:
     labels = defaultdict(list)
     for split in splits:
-        for digest, label in zip(split.digests, split.labels.tolist(), strict=True):
+        for digest, label in zip(split.looks.digests, split.labels.tolist(), strict=True):
             labels[digest].append(label)
     groups = [group for group in labels.values() if len(set(group)) > 1]
     return {"groups": len(groups), "images": sum(map(len, groups))}

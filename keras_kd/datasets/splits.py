@@ -14,7 +14,8 @@ import numpy as np
 from keras_kd import datasets
 from keras_kd._common.arrays import fingerprint, row_fingerprints
 from keras_kd._common.text import encodable
-from keras_kd.datasets import Samples, duplicates
+from keras_kd.datasets import Samples
+from keras_kd.datasets.duplicates import Looks
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.sharded import Shards
 from keras_kd.errors import ConfigError
@@ -22,9 +23,6 @@ from keras_kd.errors import ConfigError
 # A data set's function of (train, validation, test): by name, masks of validation and test.
 Subsets = Callable[[Samples, Samples, Samples], Mapping[str, tuple[np.ndarray, np.ndarray]]]
 OF_TEST = "the test images or their labels"  # the only one of `Data.facts` that no training sees
-
-# Images of all splits that are compared: 10,000 of 48 pixels took 2 s of one core.
-COMPARED = 50_000
 
 
 @dataclass(frozen=True)
@@ -132,27 +130,22 @@ class Data:
         """The number of scored images with exactly the pixels of a training image, by split; of
         shards those that the sample shows.
         """
-        known = set(duplicates.digests(self.train.images))
-        return {
-            name: int(duplicates.among(samples.images, known).sum())
-            for name, samples in (("validation", self.validation), ("test", self.test))
-        }
+        return self._scored(Looks.copies_of)
 
-    def scored_near_copies(self) -> dict[str, int] | None:
+    def scored_near_copies(self) -> dict[str, int]:
         """The number of scored images that look almost like a training image, exact copies and
-        blank ones left out, by split; None of more than COMPARED images, which take long to
-        compare. See `duplicates`.
+        blank ones left out, by split. See `duplicates`.
         """
-        if sum(map(len, (self.train, self.validation, self.test))) > COMPARED:
-            return None
-        images = self.train.images
-        known, hashes = set(duplicates.digests(images)), duplicates.perceptual_hashes(images)
-        found = {}
-        for name, samples in (("validation", self.validation), ("test", self.test)):
-            alike = duplicates.near(duplicates.perceptual_hashes(samples.images), hashes)
-            others = duplicates.among(samples.images, known) | duplicates.are_blank(samples.images)
-            found[name] = int((alike & ~others).sum())
-        return found
+        return self._scored(Looks.near_copies_of)
+
+    def _scored(self, repeated: Callable[[Looks, Looks], np.ndarray]) -> dict[str, int]:
+        train = self._looks["train"]
+        return {name: int(repeated(self._looks[name], train).sum()) for name in datasets.SPLITS[1:]}
+
+    @cached_property
+    def _looks(self) -> dict[str, Looks]:
+        splits = {"train": self.train, "validation": self.validation, "test": self.test}
+        return {name: Looks(samples.images) for name, samples in splits.items()}
 
     @property
     def training_images(self) -> int:

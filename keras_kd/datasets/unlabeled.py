@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_kd._common.arrays import large_array
 from keras_kd._common.files import advice
-from keras_kd.datasets import duplicates
+from keras_kd.datasets.duplicates import Looks
 from keras_kd.datasets.readers import _image_files
 from keras_kd.errors import DataError
 
@@ -63,9 +63,8 @@ def load(
     # Each file once, also where one folder lies in another.
     found = _image_files.read(list(dict.fromkeys(listed)), shape, skip_bad_rows)
     files = [file for file, kept in zip(dict.fromkeys(listed), found.kept, strict=True) if kept]
-    against = np.concatenate(list(scored))
-    equal = duplicates.copies(found.images, against)
-    near = duplicates.near_copies(found.images, against) & ~equal
+    looks, against = Looks(found.images), Looks(np.concatenate(list(scored)))
+    equal, near = looks.copies_of(against), looks.near_copies_of(against)
     kept = np.flatnonzero(~(equal | near))
     if not len(kept):
         raise DataError(

@@ -77,8 +77,7 @@ def evaluate(
     if notes := datasets.passed_over_found(module, where):
         terminal.say(f"Notes on the data: {'; '.join(notes)}")
     of_split = samples[split]
-    for line in of_split.skipped:
-        terminal.say(f"skipped: {line}")
+    terminal.skipped(of_split.skipped)
     members = [
         _as_of_data(path, member, own[split], terminal)
         for path, member, own in zip(paths, members, shown, strict=True)

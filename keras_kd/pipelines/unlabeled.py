@@ -36,8 +36,7 @@ def load(plan: Plan, data: Data, terminal: Terminal) -> Unlabeled | None:
         return None
     scored = (data.validation.images, data.test.images)
     found = unlabeled.load(folders, data.image_shape, scored, plan.data.skip_bad_rows)
-    for line in found.skipped:
-        terminal.say(f"skipped: {line}")
+    terminal.skipped(found.skipped)
     terminal.say(
         f"Unlabelled: {len(found.images)} pictures in {', '.join(folders)}; left out {found.equal}"
         f" equal to and {found.near} nearly equal to validation or test pictures"

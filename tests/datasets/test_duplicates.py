@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import numpy as np
+from PIL import Image
 
-from keras_kd.datasets.duplicates import copies, digests, public_private_subsets
+from keras_kd.datasets import duplicates
+from keras_kd.datasets.duplicates import Looks, copies, digests, near, public_private_subsets
 
 
 def test_copies_are_told_to_the_last_bit():
@@ -28,3 +30,49 @@ def test_subsets_of_public_and_private():
         "both": [[True] * 3, [True] * 4],
         "private_without_copies": [[False] * 3, [True, False, True, True]],
     }
+
+
+def test_near_hashes_are_those_of_all_pairs(monkeypatch):
+    """Random hashes and some within and beyond NEAR bits of them, wherever the bits lie."""
+    monkeypatch.setattr(duplicates, "_PAIRS", 7)
+    random = np.random.default_rng(0)
+    others = random.integers(0, 2, (300, 256), np.uint8)
+    others = np.concatenate([others, others[:20]])  # some twice
+    hashes = others[random.integers(0, 300, 400)]
+    for row, (bits, first) in enumerate(zip(np.arange(400) % 50, np.arange(400) * 7, strict=True)):
+        # Side by side, 13 apart as the bits of one band are, or anywhere.
+        places = [(first + bit * (1, 13)[row % 2]) % 256 for bit in range(bits)]
+        chosen = random.permutation(256)[:bits] if row % 3 else places
+        hashes[row, chosen] ^= 1
+    hashes[-40:] = hashes[:40]
+    hashes[-50:-40] = random.integers(0, 2, (10, 256))
+    distances = (hashes[:, None] != others).sum(axis=2)
+    found = near(*(np.packbits(bits, axis=1).view(np.uint64) for bits in (hashes, others)))
+    assert found.tolist() == (distances.min(axis=1) <= 24).tolist()
+    assert {24, 25} <= set(distances.min(axis=1).tolist())
+
+
+def test_no_hashes_are_near_to_none():
+    none, some = np.empty((0, 4), np.uint64), np.zeros((2, 4), np.uint64)
+    assert near(none, some).tolist() == [] and near(some, none).tolist() == [False, False]
+
+
+def test_a_near_copy_is_no_copy_and_not_blank():
+    picture = np.random.default_rng(0).integers(0, 200, (64, 64, 1), np.uint8)
+    brighter, blank = picture + 9, np.full((64, 64, 1), 90, np.uint8)
+    others, looks = (
+        Looks(np.array([picture, blank])),
+        Looks(np.array([picture, brighter, blank + 1, picture[::-1]])),
+    )
+    assert looks.near_copies_of(others).tolist() == [False, True, False, False]
+    assert looks.copies_of(others).tolist() == [True, False, False, False]
+    assert looks.blank.tolist() == [False, False, True, False]
+
+
+def test_a_hash_has_the_bits_of_imagehash():
+    import imagehash
+
+    image = np.random.default_rng(0).integers(0, 256, (1, 40, 40, 3), np.uint8)
+    (packed,) = duplicates.perceptual_hashes(image)
+    bits = np.unpackbits(packed[None].view(np.uint8))
+    assert bits.tolist() == imagehash.phash(Image.fromarray(image[0]), 16).hash.ravel().tolist()
