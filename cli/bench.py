@@ -20,6 +20,7 @@ from . import engine, options, output
 @options.command("bench")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
 @click.option("--data", metavar="DATA", help="Data set: its test images score the files.")
+@options.from_config("skip_bad_rows")
 @click.option(
     "--seconds",
     type=float,
@@ -50,6 +51,7 @@ from . import engine, options, output
 def command(
     models: tuple[str, ...],
     data: str | None,
+    skip_bad_rows: bool | None,
     seconds: float,
     csv_path: str | None,
     picture: str | None,
@@ -74,6 +76,7 @@ def command(
       kerakd bench exports/mine/model.tflite --operators
       kerakd bench exports/mine/model.tflite --on-device
     """
+    options.require_data(skip_bad_rows, data)
     load = engine.loader(models)
     bundle = load("exporters.bundle")
     read = [file for model in models for file in bundle.files_of(bundle.model_file(model))]
@@ -93,13 +96,17 @@ def command(
 
     @functools.cache
     def samples(size: keras_kd.datasets.images.Size | None) -> keras_kd.Samples:
-        return datasets.load(data, "test", size=size)
+        return datasets.load(data, "test", bool(skip_bad_rows), size)
 
+    terminal = Terminal()
     # Data that can't be read stop the command before minutes of timing.
-    count = len(samples(None)) if data else 0
+    count = 0
+    if data:
+        count = len(samples(None))
+        terminal.skipped(samples(None).skipped)
     measurements = bench.measure(
         models, seconds=seconds, samples=samples if data else None,
-        stated={name: statements.of(name) for name in models}, tell=Terminal().say,
+        stated={name: statements.of(name) for name in models}, tell=terminal.say,
     )  # fmt: skip
     table = bench.table(measurements)
     if csv_path:

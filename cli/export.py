@@ -78,6 +78,7 @@ def _targets() -> list[tuple[str, str]]:
     metavar="DATA",
     help="Data set: its training images set int8's ranges, its test images score the file.",
 )
+@options.from_config("skip_bad_rows")
 @click.option(
     "--io",
     type=click.Choice(["float", "app", "int8"]),
@@ -175,6 +176,7 @@ def command(
     max_drop: float | None,
     out: str | None,
     data: str | None,
+    skip_bad_rows: bool | None,
     io: str | None,
     output_kind: str | None,
     app_input: str | None,
@@ -210,6 +212,7 @@ def command(
     """
     given = {name: value for name, value in fine_tuning.items() if value is not None}
     _refuse_strays(format, tune, max_drop, given)
+    options.require_data(skip_bad_rows, data)
     shape = configuration.numbers("app-input", app_input, "x", 3, int)
     configuration.merged(None, options.given(given))  # checks the values
     conversion, choices = (
@@ -228,9 +231,9 @@ def command(
     settings = choices.ExportSettings(
         **how, keep_float=configuration.listed(keep_float) if keep_float else (), measure=measure,
         layer_errors=Path(layer_errors) if layer_errors else None,
-        data=data, app_input=shape, as_bundle=bundle, calibrate=calibrate, example=example,
-        model_version=model_version, soft_labels=soft_labels, output=output_kind,
-        fine_tuning=choices.fine_tuning(model, given),
+        data=data, skip_bad_rows=bool(skip_bad_rows), app_input=shape, as_bundle=bundle,
+        calibrate=calibrate, example=example, model_version=model_version, soft_labels=soft_labels,
+        output=output_kind, fine_tuning=choices.fine_tuning(model, given),
     )  # fmt: skip
     command_line = shlex.join(["kerakd", *sys.argv[1:]])
     result = conversion.export(

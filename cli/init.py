@@ -7,13 +7,16 @@ from pathlib import Path
 
 import click
 
+from keras_kd._common.progress import Terminal
+
 from . import engine, options, streams
 
 
 @options.command("init")
 @click.argument("data", metavar="DIR")
 @click.option("--out", metavar="FILE.toml", help="Where the file goes; DIR.toml if not given.")
-def command(data: str, out: str | None) -> None:
+@options.from_config("skip_bad_rows")
+def command(data: str, out: str | None, skip_bad_rows: bool | None) -> None:
     """Write a commented configuration for a folder of images.
 
     \b
@@ -22,6 +25,7 @@ def command(data: str, out: str | None) -> None:
       kerakd distill --config photos.toml
     """
     path = Path(out) if out else Path(f"{options.data_name(data)}.toml")
-    for text in engine.load("pipelines.start").begin(data, path).splitlines():
+    begun = engine.load("pipelines.start").begin(data, path, bool(skip_bad_rows), Terminal())
+    for text in begun.splitlines():
         streams.line(text)
     streams.line(f"Written to {path}. Train: kerakd distill --config {shlex.quote(str(path))}")

@@ -144,6 +144,21 @@ def given(arguments: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def require_data(skip_bad_rows: bool | None, data: str | None, option: str = "--data") -> None:
+    """Refuse --skip-bad-rows of a command that is given no data to read.
+
+    Args:
+        skip_bad_rows: whether it is given.
+        data: the data.
+        option: names the data.
+    """
+    if skip_bad_rows and not data:
+        raise click.UsageError(
+            f"--skip-bad-rows is about the rows of {option}: add that, or leave --skip-bad-rows"
+            " out."
+        )
+
+
 def typed() -> dict[str, str]:
     """Return the options that the user gave to the command that runs, by the parameters' names."""
     context = click.get_current_context()

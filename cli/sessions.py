@@ -44,6 +44,7 @@ def model_options(command: Callable) -> Callable:
             CONFIDENCE,
             "Smallest probability of a label; faces below it are labelled `uncertain`.",
         ),
+        options.from_config("skip_bad_rows"),
         click.option(
             "--calibrate",
             metavar="DATA",
@@ -77,6 +78,8 @@ def load(
     a whole) and temperature, if calibrated. Data to calibrate on must not hold the folder `out`.
     """
     data, model = asked.pop("calibrate"), asked.pop("model")
+    skip_bad_rows = asked.pop("skip_bad_rows")
+    options.require_data(skip_bad_rows, data, "--calibrate")
     load_module = engine.loader([model])
     if data and out:
         load_module("pipelines.apart_from_data").require_outside(Path(out), data)
@@ -87,7 +90,9 @@ def load(
     detector = None if whole else load_module("sessions._detectors").load(*finding)
     if data:
         terminal.say(f"Calibrating on {data}")
-    reader, temperature = reading.load(model, data, stated, terminal.about(named))
+    reader, temperature = reading.load(
+        model, data, stated, terminal.about(named), bool(skip_bad_rows)
+    )
     if data:
         terminal.say(f"Temperature {temperature:.3f}: logits are divided by it.")
     return reader, detector, temperature

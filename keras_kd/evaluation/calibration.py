@@ -51,11 +51,17 @@ def temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     all_right = (scores.argmax(axis=1) == labels).all()
     if all_right or not 1.01 * LOWEST < found < 0.99 * HIGHEST:
         raise DataError(
-            f"No temperature from {LOWEST} to {HIGHEST:g} fits the {len(labels):,} images: all"
-            " predictions are right, or no more than by chance; calibrate on more and other"
-            " images."
+            f"No temperature from {LOWEST} to {HIGHEST:g} fits the {len(labels):,} images:"
+            f" {_reason(all_right)}; calibrate on more and other images, or leave --calibrate out,"
+            " which leaves the probabilities as they are."
         )
     return found
+
+
+def _reason(all_right: bool) -> str:
+    if all_right:
+        return "all predictions are right, which tells nothing of how sure they should be"
+    return "predictions are no better than by chance, or far too sure or unsure"
 
 
 def statement(temperature: float, images: int) -> str:

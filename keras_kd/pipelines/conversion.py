@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_kd import datasets, exporters
+from keras_kd import exporters
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import shortened
@@ -64,7 +64,7 @@ class Conversion:
 
     def _tuned(self, path: Path) -> ExportReport:
         settings, spec = self.settings, self.spec
-        validation = samples_in_order(settings.data, "validation", spec)
+        validation = samples_in_order(settings, "validation", spec)
         made, attempts = tuning.tune(
             self.model,
             path,
@@ -119,11 +119,11 @@ class Conversion:
         )
 
 
-def samples_in_order(data: str, split: str, spec: ModelSpec) -> Samples:
+def samples_in_order(settings: ExportSettings, split: str, spec: ModelSpec) -> Samples:
     """Return a split with its labels in a model's order of classes.
 
     Args:
-        data: the data set as the option `data`.
+        settings: has the data.
         split: "train", "validation" or "test".
         spec: the model's specification; without class names the data's order stays.
 
@@ -134,7 +134,7 @@ def samples_in_order(data: str, split: str, spec: ModelSpec) -> Samples:
         DataError: the split can't be read.
         ModelError: the model lacks a class of the data.
     """
-    samples = datasets.load(data, split, size=spec.size)
+    samples = settings.load(split, spec.size)
     if spec.class_names is None:
         return samples
     labels = in_model_order(samples.labels, samples.class_names, spec.class_names)

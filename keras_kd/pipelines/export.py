@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import pandas as pd
 
-from keras_kd import datasets, exporters
+from keras_kd import exporters
 from keras_kd._common import run_files, text
 from keras_kd._common.files import write_text, written_whole
 from keras_kd._common.progress import Terminal
@@ -71,7 +71,8 @@ def export(
     written = [None if settings.as_bundle else out, table, table and table.with_suffix(".png")]
     require_apart(written, [source], settings.data)
     built, spec = _opened(source, settings)
-    train = samples_in_order(settings.data, "train", spec) if settings.data else None
+    train = samples_in_order(settings, "train", spec) if settings.data else None
+    terminal.skipped(train.skipped if train else ())
     if settings.as_bundle and spec.class_names is None:
         spec = bundling.with_classes_of_data(spec, source, settings, built, train, terminal)
     temperature, description = None, ""
@@ -79,7 +80,7 @@ def export(
         terminal.say(f"Finding the temperature of {source} on {settings.data}")
         with of_file(source):
             built, temperature, description = _calibrated(
-                built, spec, settings.data, train, terminal.about(source)
+                built, spec, settings, train, terminal, terminal.about(source)
             )
     conversion = Conversion(source, built, spec, settings, train, terminal)
     scored: dict[str, Any] = {}
@@ -89,7 +90,7 @@ def export(
         file = predictors.LiteRTPredictor(path, stored_spec.of_model(path) or taken)
         # Its graph does not show it.
         file.is_untrained = is_untrained(built)
-        scored.update(_scores(file, settings.data, taken, terminal, name or path.name))
+        scored.update(_scores(file, settings, taken, terminal, name or path.name))
         return scored
 
     if settings.as_bundle:
@@ -166,10 +167,16 @@ def _spec_of_file(spec: ModelSpec, settings: ExportSettings) -> ModelSpec:
 
 
 def _calibrated(
-    model: keras.Model, spec: ModelSpec, data: str, train: Samples, tell: Callable[[str], None]
+    model: keras.Model,
+    spec: ModelSpec,
+    settings: ExportSettings,
+    train: Samples,
+    terminal: Terminal,
+    tell: Callable[[str], None],
 ) -> tuple[keras.Model, float, str]:
     """The model with honest probabilities, its temperature, and a sentence for its card."""
-    validation = datasets.load(data, "validation", size=spec.size)
+    validation = settings.load("validation", spec.size)
+    terminal.skipped(validation.skipped)
     predictor = predictors.KerasPredictor(model, spec)
     if spec.class_names is None and predictor.tells_classes:
         class_order.assume_order_of_data(predictor, train, tell)
@@ -179,15 +186,16 @@ def _calibrated(
 
 
 def _scores(
-    file: Predictor, data: str, spec: ModelSpec, terminal: Terminal, name: str
+    file: Predictor, settings: ExportSettings, spec: ModelSpec, terminal: Terminal, name: str
 ) -> dict[str, Any]:
     """Score the file on the test images, in the data's order of classes."""
-    test = datasets.load(data, "test", size=file.spec.size)
+    test = settings.load("test", file.spec.size)
+    terminal.skipped(test.skipped)
     terminal.say(f"Scoring {name} on {len(test)} images")
     file = class_order.in_order_of_data(file, test, spec.class_names, terminal.about(name))
     if file.tells_classes:
         test = test.among(file.spec.class_names)
     found = scoring.scored(file.predict(test.images), test)
     if len(found) == 1:
-        terminal.say(scoring.unscored(name, file.values, data, test))
+        terminal.say(scoring.unscored(name, file.values, settings.data or "", test))
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd._common.files import write_text
+from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples, class_names, splits
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import OutputError
@@ -17,12 +18,19 @@ SIZES = (32, 48, 64, 96)
 FEW = 2000
 
 
-def begin(data: str | Path, out: str | Path) -> str:
+def begin(
+    data: str | Path,
+    out: str | Path,
+    skip_bad_rows: bool = False,
+    terminal: Terminal | None = None,
+) -> str:
     """Write a commented TOML file for a data set.
 
     Args:
         data: a data set as the option `data`.
         out: the file to write; it must not exist.
+        skip_bad_rows: leave out unreadable rows instead of raising, here and in the file.
+        terminal: where the user sees the rows that are left out; None for nowhere.
 
     Returns:
         The text of the file.
@@ -33,17 +41,21 @@ def begin(data: str | Path, out: str | Path) -> str:
     """
     if Path(out).exists():
         raise OutputError(f"{out} already exists: choose another --out, or remove it.")
-    text = suggested(splits.load(str(data)), str(data))
+    found = splits.load(str(data), skip_bad_rows)
+    parts = (found.train, found.validation, found.test)
+    (terminal or Terminal(quiet=True)).skipped(line for part in parts for line in part.skipped)
+    text = suggested(found, str(data), skip_bad_rows)
     write_text(out, text)
     return text
 
 
-def suggested(data: Data, path: str) -> str:
+def suggested(data: Data, path: str, skip_bad_rows: bool = False) -> str:
     """Return the text of a configuration file for a data set.
 
     Args:
         data: the data set.
         path: its path, as the option `data`.
+        skip_bad_rows: whether unreadable rows were left out.
 
     Returns:
         TOML.
@@ -58,6 +70,7 @@ def suggested(data: Data, path: str) -> str:
         f"# ({_shown(names)}). Run it with: kerakd distill --config THIS-FILE",
         "",
         f"data = {json.dumps(path, ensure_ascii=False)}",
+        *(["skip_bad_rows = true"] if skip_bad_rows else []),
         "",
         *_size(train),
         "",

@@ -113,6 +113,7 @@ def load(
     calibrate: str | None = None,
     stated: Stated = NOTHING,
     tell: Callable[[str], None] = lambda text: None,
+    skip_bad_rows: bool = False,
 ) -> tuple[Reader, float | None]:
     """Load a model file or bundle folder.
 
@@ -123,6 +124,7 @@ def load(
             stay as they are.
         stated: what the user says of the model.
         tell: told what is assumed, as the end of a sentence about the model.
+        skip_bad_rows: leave out unreadable rows of the data set instead of raising.
 
     Returns:
         The reader and its temperature; None where it was not calibrated here.
@@ -138,7 +140,9 @@ def load(
         if predictor.assumes_pixels:
             tell(pixel_check.ASSUMED_PIXELS)
         return Reader(predictor, name=known, temperature_in_file=in_file), None
-    samples = datasets.load(calibrate, "validation", size=predictor.spec.size)
+    samples = datasets.load(calibrate, "validation", skip_bad_rows, predictor.spec.size)
+    for line in dict.fromkeys(samples.skipped):
+        tell(f"is calibrated without what was skipped: {line}")
     with of_file(path):
         class_order.in_order_of_data(predictor, samples, tell=tell)
     temperature = calibration.fitted_temperature(predictor, samples)

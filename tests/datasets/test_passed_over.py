@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
 from command_line import called
@@ -15,6 +16,7 @@ from drawn_film import colour_model
 from gray_images import counts, write_images, write_splits
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from keras_kd.cli.main import kerakd
 from PIL import Image
 
 from keras_kd import config as configuration
@@ -196,6 +198,33 @@ def test_images_that_a_score_leaves_out_are_told(
     assert called("evaluate", *given, "--skip-bad-rows", "--json") == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["test"]["n"] == 2 and told.err.count("skipped: ") == 1
+    assert called("bench", *given, "--seconds", "0.01", "--skip-bad-rows", "--json") == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out) and told.err.count("skipped: ") == 1
+    configuration_file = tmp_path / "begun.toml"
+    begun = ["--out", str(configuration_file), "--skip-bad-rows"]
+    assert called("init", str(tmp_path / "data"), *begun) == 0
+    assert capsys.readouterr().err.count("skipped: ") == 10
+    assert configuration.load(configuration_file)["skip_bad_rows"] is True
+
+
+def test_every_command_that_reads_data_can_leave_rows_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    context = click.Context(kerakd)
+    commands = {name: kerakd.get_command(context, name) for name in kerakd.list_commands(context)}
+    commands |= commands.pop("data").commands
+    options = {name: {one.name for one in command.params} for name, command in commands.items()}
+    readers = {name for name, found in options.items() if found & {"data", "calibrate"}}
+    assert readers == {
+        "analyze", "bench", "distill", "evaluate", "export", "init", "inspect", "predict", "sweep",
+        "teach",
+    }  # fmt: skip
+    assert readers == {name for name, found in options.items() if "skip_bad_rows" in found}
+    write_images(tmp_path, 1)
+    for command, option in (("bench", "--data"), ("export", "--data"), ("predict", "--calibrate")):
+        assert called(command, str(tmp_path / "0.png"), "--skip-bad-rows") == 2
+        assert f"rows of {option}: add that, or leave" in capsys.readouterr().err
 
 
 def test_folders_that_differ_by_a_blank_are_one_class_and_told(tmp_path: Path) -> None:

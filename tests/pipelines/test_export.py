@@ -201,3 +201,27 @@ def test_a_model_of_open_size_is_exported_for_the_stated_one(data, student, tmp_
     images = np.random.default_rng(0).integers(0, 256, (3, 40, 48, 1), np.uint8)
     found = predictors.load(result["file"]).logits(images)
     np.testing.assert_allclose(found, model.predict(images.astype("float32")), atol=1e-4)
+
+
+def test_data_of_a_run_that_left_out_bad_rows(student, tmp_path, capsys):
+    """`distill --skip-bad-rows` took such a folder, and no export did."""
+    (tmp_path / "data").mkdir()
+    data = draw_images(tmp_path / "data")
+    for name in ("bright", "dark"):
+        (data / name / "00.png").write_bytes(b"broken")
+    given = (student, "--format", "float32", "--data", data, "--out", tmp_path / "m.tflite")
+    assert called("export", *map(str, given)) == 2
+    assert "00.png can't be read as an image" in capsys.readouterr().err
+    assert called("export", *map(str, given), "--skip-bad-rows", "--json") == 0
+    told = capsys.readouterr()
+    lines = [line for line in told.err.splitlines() if line.startswith("skipped: ")]
+    lost = sum(
+        len(datasets.load(data, split, skip_bad_rows=True).skipped) for split in ("train", "test")
+    )
+    assert len(lines) == lost > 0 and json.loads(told.out)["test"]["accuracy"] == 1.0
+    # Both classes are told apart without an error, which sets no temperature.
+    given = (*given[:1], *given[3:5], "--bundle", "--calibrate", "--out", tmp_path / "bundle")
+    assert called("export", *map(str, given), "--skip-bad-rows") == 2
+    told = capsys.readouterr().err
+    assert "all predictions are right" in told and "leave --calibrate out" in told
+    assert not (tmp_path / "bundle").exists()
