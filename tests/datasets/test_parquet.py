@@ -30,15 +30,21 @@ def _png(image: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def _field(image: bytes | str | None) -> dict[str, bytes | str | None]:
+    """As Hugging Face writes an image: its content, or its path alone."""
+    is_path = isinstance(image, str)
+    return {"bytes": None, "path": image} if is_path else {"bytes": image, "path": None}
+
+
 def _write(
     path: Path,
-    images: list[bytes | None],
+    images: list[bytes | str | None],
     labels: list,
     names: tuple[str, ...] = (),
     struct: bool = True,
 ) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    column = [{"bytes": image, "path": None} for image in images] if struct else images
+    column = [_field(image) for image in images] if struct else images
     table = pyarrow.table({"id": list(range(len(labels))), "image": column, "label": labels})
     if names:
         features = {
@@ -135,6 +141,7 @@ def test_numbers_are_named_by_labels_txt(tmp_path):
 BAD = [
     (b"no image", 0, r"train\.parquet, row 17 can't be read as an image"),
     (None, 0, r"train\.parquet, row 17 can't be read as an image"),
+    ("a.png", 0, r"row 17 \(the path 'a\.png' without the file's content\) can't be read"),
     (
         _png(_pixels(1, 3)[0]),
         0,
@@ -347,6 +354,6 @@ def test_persons_in_several_splits_are_told(kind: str, tmp_path: Path) -> None:
         table = {"image": images, "label": labels[: len(values)], "subject": column}
         parquet.write_table(pyarrow.table(table), tmp_path / f"{split}.parquet")
     assert datasets.passed_over(tmp_path) == (
-        "1 of 5 values of the column subject, 3 first, stand in several splits: scores are of some"
+        "1 of 5 values of subject, 3 first, stand in several splits: scores are of some"
         " that were trained on",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import small_shards
 
 from keras_kd.datasets import decoding, splits
+from keras_kd.datasets.inspection import inspect
 from keras_kd.errors import DataError
 
 pytest.importorskip("fsspec", reason="needs the extra shards")
@@ -49,7 +51,11 @@ def test_other_columns_serve_where_metadata_tells_them(tmp_path: Path, names: st
     ("image", "label", "words"),
     [
         ([[1, 2], [3, 4]], "dark", "images as list.*paths or pixels"),
-        ({"bytes": None, "path": "a.png"}, "dark", "images as struct.*paths or pixels"),
+        (
+            {"bytes": None, "path": "a.png"},
+            "dark",
+            r"row 0 \(the path 'a\.png' without.*can't be read",
+        ),
         (b"", [0, 1], "several labels a row"),
         (b"", {"id": 1}, "labels of type struct"),
         (b"", True, "labels of type bool"),
@@ -170,3 +176,71 @@ def test_several_labels_in_a_record_are_told(tmp_path: Path) -> None:
                 writer.write(example.SerializeToString())
         with pytest.raises(DataError, match=words):
             splits.load(str(tmp_path), size=16)
+
+
+def test_a_row_of_a_path_among_contents_is_told_at_the_start_or_left_out(tmp_path: Path) -> None:
+    """Training read it in its first epoch."""
+    import pyarrow
+    import pyarrow.parquet
+
+    for number in range(3):
+        files, names = small_shards.row_files(number)
+        images = [{"bytes": file, "path": None} for file in files]
+        images[4] = {"bytes": None, "path": "/data/a.png"}
+        table = pyarrow.table({"image": images, "label": names})
+        pyarrow.parquet.write_table(table, tmp_path / f"{number}.parquet")
+    told = r"0\.parquet, row 4 \(the path '/data/a\.png' without the file's content\)"
+    with pytest.raises(DataError, match=told):
+        splits.load(f"shards:{tmp_path}", size=16)
+    data = splits.load(f"shards:{tmp_path}", skip_bad_rows=True, size=16)
+    assert data.shards.rows.tolist() == [5] and len(data.train.skipped) == 1
+
+
+def _tar(path: Path, files: list[bytes], names: list[str], persons: list) -> None:
+    members = []
+    for row, (file, name, person) in enumerate(zip(files, names, persons, strict=True)):
+        about = json.dumps({"label": name, "subjectId": person, "age": 3}).encode()
+        # The class also stands alone, beside JSON that says who it is.
+        alone = [(f"{row}.cls", name.encode())] * (row % 2)
+        members += [(f"{row}.png", file), *alone, (f"{row}.json", about)]
+    small_shards.write_members(path, members)
+
+
+def _parquet(path: Path, files: list[bytes], names: list[str], persons: list) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    columns = {"image": files, "label": names, "subjectId": persons, "age": [3] * len(files)}
+    pyarrow.parquet.write_table(pyarrow.table(columns), path)
+
+
+def _tfrecord(path: Path, files: list[bytes], names: list[str], persons: list) -> None:
+    import tensorflow as tf
+
+    def feature(value: bytes | int | None) -> tf.train.Feature:
+        if isinstance(value, int):
+            return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+        values = [value] * (value is not None)
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=values))
+
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for file, name, person in zip(files, names, persons, strict=True):
+            fields = {"image": file, "label": name.encode(), "subjectId": person, "age": 3}
+            features = {name: feature(value) for name, value in fields.items()}
+            example = tf.train.Example(features=tf.train.Features(feature=features))
+            writer.write(example.SerializeToString())
+
+
+@pytest.mark.parametrize("write", [_tar, _parquet, _tfrecord])
+def test_persons_in_the_shards_of_several_splits_are_told(write: Callable, tmp_path: Path) -> None:
+    persons = {"train": [1, 2, 3, 1, 2, 3], "validation": [4, None] * 3, "test": [3, 5, None] * 2}
+    suffix = {_tar: ".tar", _parquet: ".parquet", _tfrecord: ".tfrecord"}[write]
+    for split, own in persons.items():
+        write(tmp_path / f"{split}-0{suffix}", *small_shards.row_files(), own)
+    (line,) = splits.load(f"shards:{tmp_path}", size=16).passed_over
+    assert line.startswith("1 of 5 values of subjectId, 3 first, stand in several splits")
+    assert inspect(f"shards:{tmp_path}")["passed_over"] == [line]
+    # The index that was kept tells it, too; splits that are held out are of whole shards.
+    for file in sorted(tmp_path.iterdir()):
+        file.rename(tmp_path / f"part-{file.name.partition('-')[0][1:]}{suffix}")
+    assert line in splits.load(f"shards:{tmp_path}", size=16).passed_over

@@ -192,37 +192,34 @@ def _require_short(file: Path, name: str, part: pyarrow.Array) -> None:
         )
 
 
-def contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, bytes | None]]:
-    """Yield what an error may call it, and the content of the image file, of each of the given
-    rows.
+def contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, str, bytes | None]]:
+    """Yield the content of the image file of each of the given rows, and what errors call the row.
 
     Args:
         shards: the files, in order.
         rows: int (n,), sorted, counted over all files.
 
     Yields:
-        The row's name, and its bytes or None.
+        The file and the row, what the row has in place of a content or "", and its bytes or None.
     """
     before = 0
     for file, start, part in columns(shards, "image"):
         first, last = np.searchsorted(rows, (before, before + len(part)))
         for row in rows[first:last] - before:
-            yield f"{file}, row {start + row}", _content(part[int(row)].as_py(), file, part.type)
+            content, instead = _content(part[int(row)].as_py(), file, part.type)
+            yield f"{file}, row {start + row}", instead, content
         before += len(part)
 
 
-def _content(value: Any, file: Path, kind: Any) -> bytes | None:
-    """The bytes of an image file, or None where the row has none."""
+def _content(value: Any, file: Path, kind: Any) -> tuple[bytes | None, str]:
+    """The bytes of an image file, or None where the row has none; and what it has instead."""
     fields = value if isinstance(value, dict) else {"bytes": value}
     content = fields.get("bytes")
-    # Hugging Face writes paths in place of contents where it is not told to embed them.
-    if (
-        not isinstance(content, (bytes, type(None)))
-        or "bytes" not in fields
-        or (content is None and fields.get("path"))
-    ):
+    if not isinstance(content, (bytes, type(None))) or "bytes" not in fields:
         raise DataError(
             f"{file} has images as {kind}: expected the content of image files, alone or as the"
             " field bytes of a struct; write their content, not their paths or pixels."
         )
-    return content
+    # Hugging Face writes paths in place of contents where it is not told to embed them.
+    path = "" if content is not None else fields.get("path")
+    return content, f"the path {path!r:.80} without the file's content" if path else ""

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,7 +23,7 @@ from keras_kd.datasets.readers._shard_files import Found
 from keras_kd.datasets.readers._shard_rows import Row
 from keras_kd.errors import DataError
 
-VERSION = 3  # a higher one whenever an entry's facts change
+VERSION = 4  # a higher one whenever an entry's facts change
 _SCHEMA = {
     "content": str,
     "labels": [[(str, float, None)]],
@@ -31,6 +31,7 @@ _SCHEMA = {
     "names": [str],
     "unreadable": [int],
     "problems": [str],
+    "groups": {str: [str]},
 }
 
 
@@ -46,6 +47,7 @@ class Entry:
         names: class names that the file states.
         unreadable: rows whose image can't be read; looked for only where they may be left out.
         problems: what is wrong with each of them.
+        groups: the persons, or other groups of images, that its rows name, by the field's name.
     """
 
     content: str
@@ -54,6 +56,7 @@ class Entry:
     names: list[str]
     unreadable: list[int]
     problems: list[str]
+    groups: dict[str, list[str]]
 
 
 def entries(found: Sequence[Found], skip_bad_rows: bool) -> list[Entry]:
@@ -89,13 +92,16 @@ def _made(url: str, decode_all: bool) -> Entry:
     labels: Counter[int | str | None] = Counter()
     unreadable: dict[int, str] = {}
     channels, fields = 0, ""
+    groups: dict[str, set[str]] = defaultdict(set)
     with _shard_files.on_disk(url) as path:
         content = _shard_files.digest(path, url)
         names = _parquet_files.stated(path) if _shard_files.form(url) == "parquet" else []
         for number, row in enumerate(_shard_rows.rows(path, url)):
             fields = fields or row.fields
+            for name, value in row.groups.items():
+                groups[name].add(value)
             try:
-                if decode_all or not channels:
+                if decode_all or not channels or not row.content:
                     seen = decoding.decoded(row.content or b"", called(url, number, row)).shape[2]
                     channels = max(channels, seen)
             except DataError as error:
@@ -104,6 +110,7 @@ def _made(url: str, decode_all: bool) -> Entry:
                 unreadable[number] = str(error)
                 continue
             labels[None if row.label != row.label else row.label] += 1
+        groups |= _shard_rows.groups(path, url)
     if set(labels) == {None} and not decode_all:
         first = f", its first row is {fields}" if fields else ""
         folders = ", unpack it and give the folder if its folders are the classes"
@@ -113,7 +120,8 @@ def _made(url: str, decode_all: bool) -> Entry:
             f" them{folders * ('/' in fields)}, or leave out all such rows with --skip-bad-rows."
         )
     found = sorted(labels.items(), key=str)
-    return Entry(content, found, channels, names, [*unreadable], [*unreadable.values()])
+    named = {name: sorted(values) for name, values in groups.items()}
+    return Entry(content, found, channels, names, [*unreadable], [*unreadable.values()], named)
 
 
 def called(url: str, number: int, row: Row) -> str:

@@ -9,14 +9,16 @@ import os
 import re
 import tarfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_kd.datasets import decoding
-from keras_kd.datasets.readers import _parquet_files, _shard_files
+from keras_kd.datasets.readers import _parquet_files, _shard_files, _splitting
 from keras_kd.errors import DataError
 
 _IMAGES = ("image/encoded", "image")
@@ -47,11 +49,13 @@ class Row(NamedTuple):
         content: of an image file; None where the row has none.
         label: a number, a text, or None.
         fields: what the row is made of, for messages; "" where the shard tells it itself.
+        groups: persons, or other groups of images, that the row names, by the field's name.
     """
 
     content: bytes | None
     label: int | str | None
     fields: str = ""
+    groups: Mapping[str, str] = {}
 
 
 def rows(path: Path, url: str) -> Iterator[Row]:
@@ -81,8 +85,25 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         for label in part.to_pylist()
     )
     contents = _parquet_files.contents([path], np.arange(count))
-    for (_, content), label in zip(contents, labels, strict=True):
-        yield Row(content, label)
+    for (_, instead, content), label in zip(contents, labels, strict=True):
+        yield Row(content, label, instead)
+
+
+def groups(path: Path, url: str) -> dict[str, set[str]]:
+    """Return the persons, or other groups of images, that columns of a Parquet shard name; those of
+    other forms stand in their rows.
+
+    Args:
+        path: the file.
+        url: its name.
+
+    Raises:
+        DataError: the file is damaged.
+    """
+    if _shard_files.form(url) != "parquet":
+        return {}
+    names = _parquet_files.opened(path).schema_arrow.names
+    return {name: {*_parquet_files.values([path], name)} for name in _splitting.of_groups(names)}
 
 
 class _Member(tarfile.TarInfo):
@@ -188,10 +209,35 @@ def _of_fields(path: Path, name: str, sample: dict[str, bytes]) -> Iterator[Row]
     if len(pictures & sample.keys()) > 1:
         raise DataError(f"{place} has several images of one name: write one image a sample.")
     image, label = _only(sample, pictures), _only(sample, {"cls"})
+    described = _only(sample, {"json"})
+    named = _named_groups(_json_fields(described))
     if label is not None:
-        yield Row(image, _label(label, place), description)
+        yield Row(image, _label(label, place), description, named)
     else:
-        yield Row(image, _described_label(_only(sample, {"json"}), place), description)
+        yield Row(image, _described_label(described, place), description, named)
+
+
+def _json_fields(content: bytes | None) -> dict[str, Any]:
+    """The fields of a sample's JSON; none where it is damaged, which matters to its label alone."""
+    with suppress(ValueError, RecursionError):
+        found = json.loads(content or b"{}")
+        return found if isinstance(found, dict) else {}
+    return {}
+
+
+def _named_groups(fields: Mapping[str, Any]) -> dict[str, str]:
+    """The texts and whole numbers of the fields that name persons, or other groups of images."""
+    named = {name: fields[name] for name in _group_names(tuple(fields))}
+    return {
+        name: str(value)[: _parquet_files.LONGEST_LABEL]
+        for name, value in named.items()
+        if isinstance(value, (str, int)) and not isinstance(value, bool)
+    }
+
+
+@lru_cache(256)  # Most rows have the same fields.
+def _group_names(fields: tuple[str, ...]) -> list[str]:
+    return _splitting.of_groups(fields)
 
 
 def _only(sample: dict[str, bytes], ends: set[str]) -> bytes | None:
@@ -263,7 +309,18 @@ def _of_example(fields: Any, place: str) -> Row:
             " image; write its number or its name."
         )
     description = f"with the features {', '.join(sorted(fields))[:200]}"
-    return Row(next(iter(image), None), _label(values[0], place) if values else None, description)
+    names = _group_names(tuple(sorted(fields)))
+    named = _named_groups({name: _only_value(fields[name]) for name in names})
+    own = _label(values[0], place) if values else None
+    return Row(next(iter(image), None), own, description, named)
+
+
+def _only_value(feature: Any) -> str | int | None:
+    """The text or whole number of a TFRecord's feature; None of several and of others."""
+    values = [*feature.int64_list.value, *feature.bytes_list.value]
+    if len(values) != 1:
+        return None
+    return values[0].decode(errors="replace") if isinstance(values[0], bytes) else values[0]
 
 
 def _label(value: bytes | int | None, place: str) -> int | str | None:

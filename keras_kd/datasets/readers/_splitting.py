@@ -20,8 +20,9 @@ HELD_OUT = 0.1
 Groups = Mapping[str, Mapping[str, set[str]]]
 # Words of columns whose images belong together, and of those that may tell a split.
 _GROUPS = {
-    "actor", "family", "group", "identity", "participant", "patient", "person", "session",
-    "speaker", "subject", "user", "video",
+    "actor", "clip", "donor", "driver", "family", "group", "identity", "lesion", "participant",
+    "patient", "person", "sequence", "session", "slide", "speaker", "specimen", "subject", "user",
+    "video", "writer",
 }  # fmt: skip
 # An age group or a patient group is a kind of person, of which each split should have some.
 _KIND = re.compile("[a-z][ _-]?group$", re.IGNORECASE)
@@ -127,7 +128,7 @@ def in_several(groups: Groups) -> list[str]:
         several = [value for value, found in named.items() if len(found) > 1]
         if several:
             lines.append(
-                f"{len(several)} of {len(named)} values of the column {name}, {several[0]} first,"
+                f"{len(several)} of {len(named)} values of {name}, {several[0]} first,"
                 " stand in several splits: scores are of some that were trained on"
             )
     return lines
@@ -137,8 +138,7 @@ def _words(name: str) -> set[str]:
     """The words of a column's name, also without the `id` that is written together with one:
     `patientId`, `personid`.
     """
-    apart = re.sub("(?<=[a-z])(?=[A-Z])", " ", name)
-    words = set(re.findall("[a-z]+", apart.casefold()))
+    words = _tree.words(name)
     return words | {word.removesuffix("id") for word in words}
 
 

@@ -27,7 +27,14 @@ import numpy as np
 from keras_kd._common import arrays
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, decoding, images
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _numbering, _parquet_files, _parquet_labels, _splitting, _tree
+from keras_kd.datasets.readers import (
+    _boxes,
+    _numbering,
+    _parquet_files,
+    _parquet_labels,
+    _splitting,
+    _tree,
+)
 from keras_kd.errors import DataError
 
 
@@ -109,6 +116,7 @@ def remarks(path: Path) -> list[str]:
     return [
         *([_numbering.remark(names, "files")] if _numbering.are_numbers(names) else []),
         *class_names.doubts(names),
+        *_boxes.remarks(unread),
         *_splitting.unread(unread, shards),
         *_splitting.in_several(_groups(shards, unread)),
         *_tree.lacking(files),
@@ -173,13 +181,18 @@ def _class_names(shards: list[Path], path: Path, others: Sequence[Path] = ()) ->
 def _channels(shards: list[Path], skip_bad_rows: bool) -> int:
     """Those of the first training image, for the images of all splits."""
     count = sum(_parquet_files.opened(file).metadata.num_rows for file in shards)
-    for name, content in _parquet_files.contents(shards, np.arange(count)):
+    for place, instead, content in _parquet_files.contents(shards, np.arange(count)):
         try:
-            return decoding.decoded(content or b"", name).shape[2]
+            return decoding.decoded(content or b"", _called(place, instead)).shape[2]
         except DataError:
             if not skip_bad_rows:
                 raise
     return 1
+
+
+def _called(place: str, instead: str) -> str:
+    """What messages call a row."""
+    return f"{place}{instead and f' ({instead})'}"
 
 
 class _Part:
@@ -226,8 +239,8 @@ def _read(
     splits = {row: split for split, own in rows.items() for row in own.tolist()}
     ordered = sorted(splits)
     found = _parquet_files.contents(shards, np.array(ordered, np.int64))
-    for row, (name, content) in zip(ordered, found, strict=True):
-        part = parts[splits[row]]
+    for row, (place, instead, content) in zip(ordered, found, strict=True):
+        part, name = parts[splits[row]], _called(place, instead)
         try:
             picture = decoding.decoded(content or b"", name)
             images.require_channels(picture, shape, name)

@@ -16,6 +16,7 @@ reads new ones alone; training reads them again in every epoch, one group at a t
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
@@ -106,6 +107,7 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
         *_noted(others, "no shard, not read"),
         *_noted(empty, "without images"),
         *_noted(_repeated(parts), "shards whose bytes are those of another one"),
+        *_splitting.in_several(_groups(parts)),
     )
     made = {
         split: _shards(part, names, shape, skip_bad_rows, notes) for split, part in parts.items()
@@ -130,6 +132,17 @@ def _repeated(parts: dict[str, list[Indexed]]) -> list[str]:
                 repeated.append(f"{found.url} of {split} and {seen[entry.content]}")
             seen.setdefault(entry.content, f"{found.url} of {split}")
     return repeated
+
+
+def _groups(parts: dict[str, list[Indexed]]) -> _splitting.Groups:
+    """The splits of each person, or other group of images, that rows name."""
+    groups: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for split, part in parts.items():
+        for _, entry in part:
+            for name, values in entry.groups.items():
+                for value in values:
+                    groups[name][value].add(split)
+    return groups
 
 
 def _require_classes(split: str, own: Shards, named: bool, path: Path) -> None:
