@@ -123,7 +123,7 @@ def _work_off(
         # that wait.
         if students is None:
             students = Trials(options, terminal)
-            trial_queue.require_beginning(study, students.facts_of_data(), out)
+            trial_queue.require_beginning(study, students.facts_of_data, out)
         terminal.say(f"{done} of {total} trials are done")
         objective = _Objective(
             options,
@@ -147,10 +147,9 @@ def _forget_unbegun(study: optuna.Study, out: Path) -> None:
     """Remove the study of a sweep of which nothing is trained: it would stand in the way of the
     next try with other options. One in a database of the user's stays.
     """
-    state = out / run_files.STATE
-    if trial_queue.has_results(study) or any(state.rglob("*.npz")):
+    if trial_queue.has_begun(study, out):
         return
-    shutil.rmtree(state, ignore_errors=True)
+    shutil.rmtree(out / run_files.STATE, ignore_errors=True)
     # Another process that has the file open goes on with it, to the same end.
     (out / trial_queue.STUDY).unlink(missing_ok=True)
 
@@ -186,7 +185,7 @@ class _Objective:
     students: Trials
     states: Path
     terminal: Terminal
-    begin: Callable[[Mapping[str, str]], None]
+    begin: Callable[..., None]
 
     def __call__(self, trial: optuna.Trial) -> float:
         if not trial_queue.QUEUED.items() <= trial.user_attrs.items():
@@ -235,7 +234,8 @@ class _Objective:
         options = self.students.options({**self.options, **trial.params})
         trial.set_user_attr("teacher", options["teacher"])
         try:
-            history = self.students.train(options, folder, after_epoch, self.begin)
+            begin = functools.partial(self.begin, own=trial.number)
+            history = self.students.train(options, folder, after_epoch, begin)
         except TrainingError as error:
             trial.set_user_attr("error", str(error))
             raise

@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_kd._common import run_files
 from keras_kd._common.files import locked
 from keras_kd._common.progress import Terminal
 from keras_kd._common.text import first_line
@@ -101,19 +102,24 @@ def study(
     return found
 
 
-def require_beginning(study: optuna.Study, facts: Mapping[str, str], folder: Path) -> None:
-    """Note what a sweep is made with; where it goes on, check that this is unchanged.
+def require_beginning(
+    study: optuna.Study, facts: Mapping[str, str], folder: Path, own: int | None = None
+) -> None:
+    """Note what a sweep is made with; where it has begun, check that this is unchanged.
 
     Args:
         study: Optuna's study.
         facts: fingerprints by name, e.g. of the images; what may follow from another stands behind
             it.
-        folder: the sweep's folder, for the message.
+        folder: the sweep's folder.
+        own: number of the trial that is about to begin, if one is.
 
     Raises:
         ConfigError: something differs. The message names the first.
     """
-    noted, spoilt = study.user_attrs, ", so that new students can't be compared with those before"
+    # What was noted before any student was trained binds none.
+    noted = study.user_attrs if has_begun(study, folder, own) else {}
+    spoilt = ", so that new students can't be compared with those before"
     run_folder.require_unchanged("sweep", folder, noted, facts, spoilt)
     for name in facts.keys() - noted.keys():
         study.set_user_attr(name, facts[name])
@@ -265,17 +271,21 @@ def queue_unbegun(study: optuna.Study, dimensions: dict[str, BaseDistribution]) 
             study.tell(trial.number, state=states.FAIL)
 
 
-def has_results(study: optuna.Study) -> bool:
-    """Whether a trial ended by itself, or is being trained by another process.
+def has_begun(study: optuna.Study, folder: Path, own: int | None = None) -> bool:
+    """Whether a student was trained, for some epochs at least, or is being trained by another
+    process.
 
     Args:
         study: Optuna's study.
+        folder: the sweep's folder.
+        own: number of a trial that is not looked at.
 
     Returns:
         True if there is one.
     """
-    running = [load_optuna().trial.TrialState.RUNNING]
-    return bool(done(study) or study.get_trials(deepcopy=False, states=running))
+    running = study.get_trials(deepcopy=False, states=[load_optuna().trial.TrialState.RUNNING])
+    others = any(trial.number != own for trial in running)
+    return others or bool(done(study)) or any((folder / run_files.STATE).rglob("*.npz"))
 
 
 def done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ class Trials:
         self._supervisions: dict[tuple, Supervision] = {}
         self._remarks: set[str] = set()
 
+    @cached_property
     def facts_of_data(self) -> dict[str, str]:
-        """Return fingerprints of the training and validation images, as `Data.facts` does."""
+        """Fingerprints of the training and validation images, as `Data.facts` does."""
         facts = self._data.facts()
         return {what: fact for what, fact in facts.items() if what != splits.OF_TEST}
 
@@ -56,8 +58,8 @@ class Trials:
             folder: folder for the state of the training.
             after_epoch: called with each epoch's row of the history; an exception that it raises
                 ends the training.
-            begin: called before the training with fingerprints of the teacher and of the student's
-                files and code, by what they are of.
+            begin: called before the training with fingerprints of the data, the teacher, and the
+                student's files and code, by what they are of.
 
         Returns:
             The history.
@@ -65,7 +67,8 @@ class Trials:
         plan = planned(options)
         supervision = self._supervised(plan)
         task = student_job(plan, self._data, supervision, folder)
-        begin(_facts(plan, task, self._data, supervision))
+        # Those of the data, too: another process may have begun with other data meanwhile.
+        begin(self.facts_of_data | _facts(plan, task, self._data, supervision))
         shown = supervision.data_of_student(self._data)
         return job.train(task, plan.training, shown, self._terminal, after_epoch)[1]
 

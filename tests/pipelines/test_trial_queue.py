@@ -61,3 +61,29 @@ def test_a_database_that_can_not_be_opened_is_told(tmp_path: Path) -> None:
             ConfigError, match="database of the sweep can't be opened .*: check --storage"
         ):
             sweep.sweep({}, sweep.space(["alpha=0.1,0.2"]), tmp_path / "out", storage=url)
+
+
+def test_what_was_noted_before_any_student_was_trained_binds_none(tmp_path: Path) -> None:
+    """Data that changed were refused once, and the same command then began anew."""
+    from keras_kd.pipelines import sweep, trial_queue
+
+    dimensions = sweep.space(["alpha=0.1,0.2"])
+    study = sweep._study({}, dimensions, tmp_path, pruning=False)
+    trial_queue.fill(study, dimensions, 2, complete=True)
+    for images in "ab":
+        trial_queue.require_beginning(study, {"the images": images}, tmp_path)
+    first = study.ask(dimensions)
+    trial_queue.require_beginning(study, {"the images": "c"}, tmp_path, own=first.number)
+    assert study.user_attrs["the images"] == "c"
+    # Another process, which loaded its data before the first trial began.
+    second = study.ask(dimensions)
+    for own in (None, second.number):
+        with pytest.raises(ConfigError, match="began, the images changed"):
+            trial_queue.require_beginning(study, {"the images": "b"}, tmp_path, own=own)
+    study.tell(second, state=optuna.trial.TrialState.FAIL)
+    study.tell(first, state=optuna.trial.TrialState.FAIL)
+    # Stopped after an epoch.
+    (tmp_path / ".state" / "a").mkdir(parents=True)
+    (tmp_path / ".state" / "a" / "state.npz").touch()
+    with pytest.raises(ConfigError, match="began, the images changed"):
+        trial_queue.require_beginning(study, {"the images": "b"}, tmp_path)
