@@ -176,7 +176,7 @@ def test_persons_in_the_tables_of_two_splits_are_told(tmp_path):
         lines = [f"{line},{persons[n % len(persons)]}" for n, line in enumerate(lines)]
         (tmp_path / f"{split}.csv").write_text("\n".join(["file,label,subject", *lines]))
     assert any(
-        "1 of 5 values of the column subject, D first, stand in several" in line
+        "1 of 5 values of subject, D first, stand in several" in line
         for line in datasets.passed_over(tmp_path)
     )
 
@@ -234,7 +234,7 @@ def test_a_comma_in_an_unquoted_label_gives_no_other_class(tmp_path):
         ("test.csv", "file,label\n0.png,süß".encode("cp1252"), "not UTF-8 text; save the file as"),
         (
             "val/metadata.csv",
-            b"file,Klasse\n",
+            b"file,Klasse\n0.png,a\n1.png,\n",
             "none of its columns, file, Klasse, is that of the c",
         ),
         ("test.csv", b"number,label\n", "none of its columns, number, label, is that of the file"),
@@ -264,6 +264,9 @@ def test_a_split_whose_table_is_not_read_is_not_cut_out_of_training(tmp_path, na
     [
         ("name,id_code\n,7\n", "none of its columns, name, id_code, is that of the class"),
         ("id_code,diagnosis\n", "it has no rows"),
+        # What the training rows don't tell: other values than theirs are no classes.
+        ("id_code,url\n7,a.org\n", "none of its columns, id_code, url, is that of the class"),
+        ("number,age\n7,12\n", "none of its columns, number, age, is that of the file"),
     ],
 )
 def test_a_test_without_classes_is_taken_from_the_training_rows_and_told(tmp_path, content, words):

@@ -94,7 +94,7 @@ def test_columns_that_splits_may_depend_on_are_told(tmp_path):
     ]
     (tmp_path / "all.csv").write_text("\n".join(["file,label,person,split", *parts]))
     assert datasets.passed_over(tmp_path)[0] == (
-        "1 of 1 values of the column person, p first, stand in several splits: scores are of some"
+        "1 of 1 values of person, p first, stand in several splits: scores are of some"
         " that were trained on"
     )
     apart = [line.replace(",p,", f",{line.rpartition(',')[2]},") for line in parts]
@@ -172,3 +172,41 @@ def test_label_studio_s_table(tmp_path):
     lines = [f"/data/local-files/?d={line},7" for line in rows(tmp_path, "ab", where="images/")]
     (tmp_path / "export.csv").write_text("\n".join(["image,choice,annotator", *lines]))
     assert len(datasets.load(tmp_path, "train")) == 2
+
+
+@pytest.mark.parametrize(
+    ("header", "told"),
+    [
+        ("file,width,height,label,xmin,ymin,xmax,ymax", "xmin, ymin, xmax, ymax"),
+        ("x,y,w,h,file,label", "x, y, w, h"),
+        # As those of traffic signs and cars, which have one row an image.
+        ("Width,Height,Roi.X1,Roi.Y1,Roi.X2,Roi.Y2,label,path", "Roi.X1, Roi.Y1, Roi.X2, Roi.Y2"),
+        ("bbox_x1,bbox_y1,bbox_x2,bbox_y2,label,file", "bbox_x1, bbox_y1, bbox_x2, bbox_y2"),
+        ("file,label,bbox", "bbox"),
+        ("file,label,x_center,y_center,width,height", "x_center, y_center, width, height"),
+        ("file,label,width,height,x,bbox_count", ""),
+    ],
+)
+def test_boxes_are_told_and_several_of_one_image_refused(header, told, tmp_path):
+    names = header.split(",")
+
+    def line(pair):
+        file, label = pair.split(",")
+        cells = {"file": file, "path": file, "label": label}
+        return ",".join(cells.get(name, "3") for name in names)
+
+    lines = [line(pair) for pair in rows(tmp_path, "ab", count=5)]
+    (tmp_path / "all.csv").write_text("\n".join([header, *lines]))
+    expected = (
+        f"all.csv: boxes ({told}) are not read, and whole images are: cut them out first if the"
+        " classes are theirs"
+    )
+    assert datasets.passed_over(tmp_path) == ((expected,) if told else ())
+    assert len(datasets.load(tmp_path, "train")) == 6
+    (tmp_path / "all.csv").write_text("\n".join([header, *lines, lines[2], line("2.png,b")]))
+    if not told:
+        assert len(datasets.load(tmp_path, "train")) == 8
+        return
+    with pytest.raises(DataError) as refused:
+        datasets.load(tmp_path, "train")
+    assert f"({told}) and several rows for 1 file, 2.png first" in str(refused.value)

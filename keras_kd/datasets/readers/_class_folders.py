@@ -11,6 +11,10 @@ from keras_kd.datasets import SPLITS, class_names
 from keras_kd.datasets.readers import _image_files, _numbering, _survey, _tree
 from keras_kd.errors import DataError
 
+# Names of parts of a data set, as parts of a download are called, and of masks.
+_NUMBERED = re.compile(r"(.*[\W_])?(part|images?|imgs?|batch|chunk|set|archive)[\W_]*\d+")
+_IMAGES = {"image", "images", "img", "imgs", "input", "inputs", "photos", "pictures"}
+_MASKS = {"mask", "masks", "groundtruth", "gt", "label", "labels", "annotation", "annotations"}
 # Parts of a data set that no class is called as, in lower case: folds, and abbreviated splits.
 _PART = re.compile(r"(fold|cv|part|split|set|batch)[\W_]*\d+|trn|tst|vld|eval|holdout")
 
@@ -22,7 +26,9 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
         DataError: there are fewer than two classes, or the folders look like splits.
     """
     classes: dict[str, list[Path]] = {}
-    for name, folder in _image_files.class_folders(train).items():
+    found = _image_files.class_folders(train)
+    _refuse_masks([*found.values()])
+    for name, folder in found.items():
         # Without skip_bad_rows an empty class keeps its name, and folder._listing reports it.
         if not skip_bad_rows or _image_files.image_files(folder):
             classes.setdefault(class_names.plain(name), []).append(folder)
@@ -35,7 +41,7 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
                 " or pass over it with --skip-bad-rows."
             )
         del classes[name]
-    _refuse_other_layouts(train, classes)
+    _refuse_other_layouts(train, root, classes)
     classes = _named(classes, root)
     if wrong := class_names.problem(tuple(classes)):
         raise DataError(f"In {train} {wrong}: rename the folder.")
@@ -116,9 +122,20 @@ def remarks(root: Path, train: Path, others: Sequence[Path]) -> list[str]:
                 if class_names.plain(folder.name) not in plain
             ]
     lines += class_names.doubts(list(classes))
+    if all(map(_NUMBERED.fullmatch, map(str.casefold, classes))):
+        lines.append(
+            f"the classes are {_some(classes)}: if these are parts of one set, sort their images"
+            " into a folder for each class"
+        )
     if _numbering.are_numbers(classes):
         lines.append(_of_numbers(list(classes)))
     deeper = [file for folders in classes.values() for file in _deeper(folders)]
+    masks = [file for file in deeper if file.parent.name.casefold() in _MASKS]
+    if masks:
+        lines.append(
+            f"{counted(len(masks), 'image')} in folders such as {masks[0].parent} count as images"
+            " of the class: move them away if they are masks"
+        )
     if deeper:
         lie = f"{counted(len(deeper), 'image')} in deeper folders"
         line = f"{lie}, {deeper[0].parent} for one, count as their class folder's"
@@ -220,14 +237,35 @@ def _named(classes: dict[str, list[Path]], root: Path) -> dict[str, list[Path]]:
     return {name: classes[number] for name, number in zip(names, numbers, strict=True)}
 
 
-def _refuse_other_layouts(train: Path, classes: dict[str, list[Path]]) -> None:
+def _refuse_masks(folders: Sequence[Path]) -> None:
+    """Raise DataError where a folder is called as masks or labels and has a file for each image of
+    another, as those of segmentation and detection; faces in a mask are a class beside others.
+    """
+    for folder in (folder for folder in folders if folder.name.casefold() in _MASKS):
+        beside = [other for other in folders if other.name.casefold() not in _MASKS]
+        if _has_images([folder]):
+            beside = [other for other in beside if other.name.casefold() in _IMAGES]
+        stems = {file.stem for file in _tree.listed(folder).files}
+        for other in beside:
+            images = {file.stem for file in _image_files.image_files(other)}
+            if images and images <= stems:
+                raise DataError(
+                    f"{folder} has a file for each image in {other}, as labels of detection and"
+                    " masks of segmentation are: classes of whole images are expected; sort the"
+                    " images into a folder for each class."
+                )
+
+
+def _refuse_other_layouts(train: Path, root: Path, classes: dict[str, list[Path]]) -> None:
     """Raise DataError where the folders themselves, or those of a class, are called like splits or
     folds.
     """
     if classes and all(map(_tree.split_of, classes)):
+        places = (root, *(folder for folders in classes.values() for folder in folders))
+        unread = next(filter(None, map(_survey.unread_file, places)), "")
         raise DataError(
             f"{train} has the folders {', '.join(classes)}, which are splits without class folders:"
-            " sort the images of each into a folder for each class."
+            f" sort the images of each into a folder for each class{unread and '; '}{unread}."
         )
     for folder in (folder for folders in classes.values() for folder in folders):
         inside = [child for child in _tree.listed(folder).folders if _tree.split_of(child.name)]

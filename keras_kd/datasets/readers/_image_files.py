@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -15,6 +16,9 @@ from keras_kd._common import arrays
 from keras_kd.datasets import decoding, images
 from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
+
+_ADDRESS = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_UPLOADED = re.compile(r"/data/upload/\d+/((?:[0-9a-f]{8}-)?([^/]+))")
 
 
 @dataclass(frozen=True)
@@ -97,28 +101,46 @@ def finder(root: Path) -> Callable[[Path, str, str], Path]:
         for name in (file.name, file.stem):
             by_name[_composed(name).casefold()].append(file)
 
-    def find(folder: Path, text: str, split: str) -> Path:
-        # Label Studio names files of its own disk behind ?d=.
-        named = Path(text.replace("\\", "/").rpartition("?d=")[2])
+    def located(folder: Path, named: Path, split: str) -> list[Path]:
         # An absolute path of another machine tells its last folders and name.
         elsewhere = named.is_absolute() and not os.path.lexists(named)
         file = folder / named if elsewhere else inside(root, folder / named)
         try:
             if file.is_file():
-                return file
+                return [file]
         except OSError as error:  # As of a name that is too long.
-            raise ValueError(f"{text[:40]!r} is no file ({error.strerror})") from error
+            raise ValueError(f"{str(named)[:40]!r} is no file ({error.strerror})") from error
         every = by_name[_composed(named.name).casefold()]
         found = [one.relative_to(root) for one in every]
         found = [one for one in found if _ends_alike(one, named, str.casefold)]
         exact = [one for one in found if _ends_alike(one, named, str)]
-        found = _of_split(exact or found, named, split)
-        if len(found) != 1:
-            count = f"{len(found)} files of" if found else "no file of"
-            raise ValueError(f"{root} has {count} the name {text!r}")
-        return root / found[0]
+        return [root / one for one in _of_split(exact or found, named, split)]
+
+    def find(folder: Path, text: str, split: str) -> Path:
+        every = (located(folder, named, split) for named in _meant(text.replace("\\", "/")))
+        found = next(filter(None, every), [])
+        if len(found) > 1:
+            raise ValueError(
+                f"{root} has {len(found)} files of the name {text!r}, {found[0]} and {found[1]}"
+                " first: name its folder, too"
+            )
+        if not found and _ADDRESS.match(text):
+            raise ValueError(f"{text[:60]!r} is an address: download the image and name its file")
+        if not found:
+            raise ValueError(f"{root} has no file of the name {text!r}")
+        return found[0]
 
     return find
+
+
+def _meant(text: str) -> list[Path]:
+    """The paths that a text may mean, the first before the others: Label Studio names files of its
+    own disk behind ?d=, and those that were uploaded by its own folder and name, which has eight
+    digits before the file's.
+    """
+    path = text.rpartition("?d=")[2]
+    uploaded = _UPLOADED.fullmatch(path)
+    return [Path(one) for one in (path, *(uploaded.groups() if uploaded else ()))]
 
 
 def _ends_alike(one: Path, other: Path, folded: Callable[[str], str]) -> bool:

@@ -30,8 +30,10 @@ _OTHER_FILE = (
 )  # fmt: skip
 _OTHER_LABEL = (
     "labels", "choice", "classes", "label_name", "class_label", "category_name", "breed",
-    "diagnosis", "species", "variety",
+    "diagnosis", "dx", "species", "variety",
 )  # fmt: skip
+# Numbers of classes, beside which a name goes first.
+_LABEL_NUMBERS = ("class_id", "classid", "label_id", "category_id")
 _OTHER_SPLIT = ("data set", "data_set")
 # Numbers of rows, the first three as pandas writes them.
 _NO_CLASSES = ("", "unnamed: 0", "index", *_OTHER_FILE)
@@ -113,7 +115,7 @@ def columns(table: Path) -> Columns:
     except DataError:
         return Columns((), (), (), (), ())
     file, label = _named(names, FILE) or _named(names, _OTHER_FILE), _named(names, LABEL)
-    label = label or _named(names, _OTHER_LABEL)
+    label = label or _named(names, _OTHER_LABEL) or _named(names, _LABEL_NUMBERS)
     split = _named(names, SPLIT) or _named(names, _OTHER_SPLIT)
     classes = [] if label or not file else _of_classes(names, first, (*file, *split))
     return Columns(file, label, split, classes, names)

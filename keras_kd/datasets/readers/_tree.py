@@ -144,10 +144,16 @@ def other_splits(path: Path) -> list[Path]:
 
 
 def split_of(name: str) -> str | None:
-    """Return the split that a folder's name has as a word; None if it has none, or two."""
-    words = re.findall("[a-z]+", name.casefold())
-    found = [split for split, names in SPLIT_NAMES.items() if set(names) & set(words)]
+    """Return the split that a folder's name has as a word, as `test_set` or `trainLabels`; None if
+    it has none, or two.
+    """
+    found = [split for split, names in SPLIT_NAMES.items() if set(names) & words(name)]
     return found[0] if len(found) == 1 else None
+
+
+def words(name: str) -> set[str]:
+    """Return the words of a name in lower case; a capital behind a small letter begins one."""
+    return set(re.findall("[a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", " ", name).casefold()))
 
 
 def called(name: str) -> str | None:

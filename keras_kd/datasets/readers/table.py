@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -38,6 +38,7 @@ from keras_kd._common.text import counted
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import (
+    _boxes,
     _image_files,
     _listings,
     _numbering,
@@ -140,12 +141,12 @@ def remarks(path: Path) -> list[str]:
         lines += [f"{table.name} is read by its {line}" for line in _chosen(found)]
         known = {*found.file, *found.label, *found.classes, *found.split}
         unread = [name for name in found.names if name not in known]
-        lines += [f"{table.name}: {line}" for line in _splitting.unread(unread, listings)]
+        told = [*_boxes.remarks(unread), *_splitting.unread(unread, listings)]
+        lines += [f"{table.name}: {line}" for line in told]
     lines += _in_several_splits(path)
     lines += _passed_over(path)
     lines += _left_out(path, listings)
-    rows = Counter(file for listing in listings.values() for file in listing.files)
-    if repeated := [file.name for file, count in rows.items() if count > 1]:
+    if repeated := _repeated(listings):
         lines.append(
             f"{counted(len(repeated), 'file')} in several rows, {repeated[0]} first, so that splits"
             " may share images; leave one row of each"
@@ -209,6 +210,7 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
     find = _image_files.finder(_folder(path))
     given = [split for split in SPLITS if split in rows]
     listings = {split: _listing(rows[split], labels, find, skip_bad_rows) for split in given}
+    _refuse_boxes(path, listings)
     empty = [name for number, name in enumerate(names) if number not in listings["train"].labels]
     if empty:
         raise DataError(
@@ -218,18 +220,19 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
     return names, listings
 
 
-def _refuse_unread(path: Path, splits: Collection[str], given: Collection[str]) -> None:
+def _refuse_unread(
+    path: Path, splits: Collection[str], given: Mapping[str, Sequence[_Row]]
+) -> None:
     """Raise DataError for a table that is called as one of `splits` without rows, and can't be read
     or may name the classes in another column: that split would be held out of the training images.
     """
     read = {
         name for table in _table_files.by_split(path) for name in _table_rows.columns(table).names
     }
+    labels = {_whole(row.label) for row in given.get("train", ())}
     for table, why in _table_files.unread(path).items():
-        split, found = _table_files.split_of(table, path), _table_rows.columns(table)
-        # The images of a competition's test have no classes, in whatever column.
-        without_classes = bool(found.file) and read.issuperset(found.names)
-        if split in splits and split not in given and not without_classes:
+        split = _table_files.split_of(table, path)
+        if split in splits and split not in given and _may_name_classes(table, read, labels):
             others = (
                 ", move it away, or pass over it with --skip-bad-rows, which takes the images of"
                 f" {split} from those of training"
@@ -238,6 +241,38 @@ def _refuse_unread(path: Path, splits: Collection[str], given: Collection[str]) 
                 f"{table} is not read ({why}), and {path} has no other rows of {split}: mend the"
                 f" table{others}."
             )
+
+
+def _may_name_classes(table: Path, read: Collection[str], labels: Collection[str]) -> bool:
+    """Whether a table that is not read may tell the classes of a split, as that of a competition's
+    test does not: it has a column of classes, or another one than the tables that are read, in
+    which all values are training labels.
+    """
+    found = _table_rows.columns(table)
+    unknown = [name for name in found.names if name not in read]
+    values = (map(class_names.plain, _table_rows.column(table, name)) for name in unknown)
+    of_labels = any({*map(_whole, own)} <= {*labels, *_MISSING} for own in values)
+    return not found.names or bool(found.label or found.classes) or of_labels
+
+
+def _refuse_boxes(path: Path, listings: Mapping[str, Listing]) -> None:
+    """Raise DataError for tables of boxes with several rows a file: their classes are of parts."""
+    tables = _table_files.by_split(path)
+    boxes = [name for one in tables for name in _boxes.columns(_table_rows.columns(one).names)]
+    repeated = _repeated(listings) if boxes else []
+    if repeated:
+        raise DataError(
+            f"{path} has the boxes of parts of images ({', '.join(dict.fromkeys(boxes))}) and"
+            f" several rows for {counted(len(repeated), 'file')}, {repeated[0]} first: classes of"
+            " whole images are expected; cut the boxes out into files of their own, or leave one"
+            " row of each file."
+        )
+
+
+def _repeated(listings: Mapping[str, Listing]) -> list[str]:
+    """The names of files that stand in several rows."""
+    rows = Counter(file for listing in listings.values() for file in listing.files)
+    return [file.name for file, count in rows.items() if count > 1]
 
 
 def _listing(

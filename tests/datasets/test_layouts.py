@@ -1,0 +1,133 @@
+"""Layouts of data sets that people publish and that tools export, beside those that are read."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from table_files import picture, rows, values
+
+from keras_kd import datasets
+from keras_kd.errors import DataError
+
+
+def write_pictures(folder, count=10, start=0):
+    for number in range(start, start + count):
+        picture(folder / f"{number}.png", number)
+
+
+def notes(root):
+    return "\n".join(datasets.passed_over(root))
+
+
+@pytest.mark.parametrize("name", ["labels", "masks"])
+def test_a_folder_of_labels_or_masks_is_no_class(tmp_path, name):
+    """As of YOLO: "labels is a class without images"; masks of segmentation were a class."""
+    for split in ("train", "valid"):
+        write_pictures(tmp_path / split / "images")
+        write_pictures(tmp_path / split / name)
+        for file in (tmp_path / split / name).iterdir() if name == "labels" else ():
+            file.rename(file.with_suffix(".txt"))
+    for skip in (False, True):
+        with pytest.raises(DataError, match=f"{name} has a file for each image in .*images, as la"):
+            datasets.load(tmp_path, "train", skip_bad_rows=skip)
+    # Of other pictures it is a class as any other.
+    for split in ("train", "valid"):
+        write_pictures(tmp_path / split / "images", start=100)
+    write_pictures(tmp_path / "train" / "masks", start=50)
+    if name == "masks":
+        assert datasets.load(tmp_path, "train").class_names == ("images", "masks")
+        for face in ("mask", "no_mask"):
+            write_pictures(tmp_path / "faces" / face)
+        assert datasets.load(tmp_path / "faces", "train").class_names == ("mask", "no_mask")
+
+
+def test_masks_in_the_folders_of_classes_are_told(tmp_path):
+    for name in ("COVID", "Normal"):
+        for part in ("images", "masks"):
+            write_pictures(tmp_path / name / part)
+    assert "20 images in folders such as" in notes(tmp_path)
+    assert "COVID/masks count as images of the class: move them away if" in notes(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "told"),
+    [
+        ("_annotations.coco.json", "{}", "_annotations.coco.json is not read: save it as a csv"),
+        ("metadata.csv", "file_name,text\n0.png,a cat\n", "metadata.csv is not read: it has no"),
+        (
+            "metadata.jsonl",
+            json.dumps({"file_name": "0.png", "objects": {"bbox": []}}),
+            "metadata.jsonl is not read: each line .* its first has file_name, objects",
+        ),
+    ],
+)
+def test_what_lies_beside_the_images_of_splits_is_named(tmp_path, file, content, told):
+    """The sentence asked for class folders, and said nothing of the file."""
+    for split in ("train", "valid"):
+        write_pictures(tmp_path / split)
+        (tmp_path / split / file).write_text(content)
+    with pytest.raises(DataError, match=f"splits without class folders: .*each class; .*{told}"):
+        datasets.load(tmp_path, "train")
+
+
+def test_parts_of_a_download_are_doubted_as_classes(tmp_path):
+    """As of HAM10000, whose table has the classes."""
+    for number in (1, 2):
+        write_pictures(tmp_path / f"HAM10000_images_part_{number}", start=10 * number)
+    lines = [f"HAM_{n // 2},{n}.png,{('nv', 'mel')[n % 2]}" for n in range(10, 30)]
+    table = tmp_path / "HAM10000_metadata.csv"
+    table.write_text("\n".join(["lesion_id,image_id,dx", *lines]))
+    told = notes(tmp_path)
+    assert "the classes are HAM10000_images_part_1, HAM10000_images_part_2: if these are parts" in (
+        told
+    )
+    assert "HAM10000_metadata.csv with the columns image_id, dx is not read" in told
+    assert datasets.load(table, "train").class_names == ("mel", "nv")
+    assert "column lesion_id is not read: images of one lesion_id may fall" in notes(table)
+    for name in ("level_1", "level_2"):
+        write_pictures(tmp_path / "levels" / name)
+    assert datasets.passed_over(tmp_path / "levels") == ()
+
+
+def test_a_competitions_table_called_train_labels_and_its_sample_of_answers(tmp_path):
+    """CIFAR-10's: both were tables of no split, and images of train/ and test/ had one name."""
+    for split in ("train", "test"):
+        write_pictures(tmp_path / split, start=1)
+    lines = [f"{number},{('cat', 'dog')[number % 2]}" for number in range(1, 11)]
+    (tmp_path / "trainLabels.csv").write_text("\n".join(["id,label", *lines]))
+    (tmp_path / "sampleSubmission.csv").write_text("id,label\n1,cat\n")
+    assert len(datasets.load(tmp_path, "train")) == 6
+    assert "sampleSubmission.csv with the columns id, label is not read, beside" in notes(tmp_path)
+    (tmp_path / "trainLabels.csv").rename(tmp_path / "answers.csv")
+    (tmp_path / "sampleSubmission.csv").unlink()
+    told = "2 files of the name '1', .*test/1.png and .*train/1.png first: name its folder, too"
+    with pytest.raises(DataError, match=told):
+        datasets.load(tmp_path, "train")
+
+
+def test_numbers_of_classes_in_a_table_go_behind_their_names(tmp_path):
+    """As of traffic signs, whose table was none; `ShapeId` was a class."""
+    lines = [f"3,{line}" for line in rows(tmp_path, "01", count=5)]
+    (tmp_path / "Train.csv").write_text("\n".join(["Width,Path,ClassId", *lines]))
+    (tmp_path / "Meta.csv").write_text("Path,ClassId,ShapeId\n0.png,0,1\n")
+    assert datasets.load(tmp_path, "train").class_names == ("0", "1")
+    named = [f"{line},{'ab'[int(line[-1])]}" for line in lines]
+    (tmp_path / "Train.csv").write_text("\n".join(["Width,Path,ClassId,labels", *named]))
+    assert datasets.load(tmp_path, "train").class_names == ("a", "b")
+
+
+@pytest.mark.parametrize("before", ["", "0a1b2c3d-"])
+def test_files_that_were_uploaded_to_label_studio(tmp_path, before):
+    """Named as it serves them, with eight digits that the user's own files have not."""
+    lines = [f"/data/upload/7/{before}{line},1" for line in rows(tmp_path / "mine", "ab", count=5)]
+    (tmp_path / "project.csv").write_text("\n".join(["image,choice,annotator", *lines]))
+    train = datasets.load(tmp_path, "train")
+    assert train.class_names == ("a", "b") and len(values(train)) == 6
+    picture(tmp_path / "mine" / "0a1b2c3d-0.png", 99)
+    every = [values(datasets.load(tmp_path, split)) for split in datasets.SPLITS]
+    assert (99 in sum(every, [])) == bool(before)
+    lines[2] = lines[2].replace("/data/upload", "https://labels.example/data/upload")
+    (tmp_path / "project.csv").write_text("\n".join(["image,choice,annotator", *lines]))
+    with pytest.raises(DataError, match="line 4: .* is an address: download the image and name"):
+        datasets.load(tmp_path, "train")
