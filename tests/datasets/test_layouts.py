@@ -131,3 +131,27 @@ def test_files_that_were_uploaded_to_label_studio(tmp_path, before):
     (tmp_path / "project.csv").write_text("\n".join(["image,choice,annotator", *lines]))
     with pytest.raises(DataError, match="line 4: .* is an address: download the image and name"):
         datasets.load(tmp_path, "train")
+
+
+def test_a_split_whose_classes_stand_in_a_text_is_told(tmp_path):
+    """As of Tiny ImageNet, whose validation images lie in one folder."""
+    for start, name in enumerate(("n01", "n02")):
+        write_pictures(tmp_path / "train" / name / "images", start=10 * start)
+    write_pictures(tmp_path / "val" / "images")
+    lines = [f"{number}.png\tn0{1 + number % 2}\t0\t0\t9\t7" for number in range(10)]
+    (tmp_path / "val" / "val_annotations.txt").write_text("\n".join(lines))
+    with pytest.raises(
+        DataError, match="val/images is no class, .*val_annotations.txt is not read"
+    ):
+        datasets.load(tmp_path, "validation")
+
+
+@pytest.mark.parametrize("before", ["", "TRAIN,"])
+def test_a_table_without_column_names_is_told(tmp_path, before):
+    """Its first row was called its columns, which were to be renamed."""
+    lines = [f"{before}{line}" for line in rows(tmp_path, "ab", where="images/")]
+    (tmp_path / "import.csv").write_text("\n".join(lines))
+    told = f"its first line, {before.replace(',', ', ')}images/0.png, a, names an image and no col"
+    for data in (tmp_path, tmp_path / "import.csv"):
+        with pytest.raises(DataError, match=told):
+            datasets.load(data, "train")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from keras_kd.datasets import Samples, splits
+from keras_kd.datasets import Samples, duplicates, splits
 from keras_kd.datasets.splits import Data, Heads
 from keras_kd.errors import ConfigError
 
@@ -108,3 +108,17 @@ def test_other_values_are_another_data_set() -> None:
     other = Data("drawn", _samples(6, 0.4), _samples(3), _samples(3))
     same = Data("drawn", _samples(6), _samples(3), _samples(3))
     assert DATA.fingerprint == same.fingerprint != other.fingerprint
+
+
+def test_the_digests_of_training_images_are_computed_once(monkeypatch) -> None:
+    """They were for exact copies, and again for near ones."""
+    seen: list[int] = []
+    compute = duplicates.digests
+    monkeypatch.setattr(
+        duplicates, "digests", lambda images: [seen.append(len(images)), compute(images)][1]
+    )
+    data = Data("drawn", _samples(6), _samples(3), _samples(4))
+    # Blank images, which are exact copies and no near ones.
+    assert data.scored_copies() == {"validation": 3, "test": 4}
+    assert data.scored_near_copies() == {"validation": 0, "test": 0}
+    assert sorted(seen) == [3, 4, 6]

@@ -115,8 +115,8 @@ def test_data_that_lack_a_class_of_the_model_calibrate_and_score_it(
 def test_fine_tuning_without_images_of_a_class_is_told(student, data, monkeypatch, capsys):
     monkeypatch.setattr(conversion, "export_quantization_aware", lambda *args, **options: None)
     spec = keras_file.ModelSpec(("dim", *CLASSES), input_shape=(64, 64, 1))
-    train = conversion.samples_in_order(str(data), "train", spec)
     settings = resolved(ExportSettings(format="qat", data=str(data)))
+    train = conversion.samples_in_order(settings, "train", spec)
     conversion.Conversion(student, None, spec, settings, train, Terminal()).write(Path("any"))
     told = capsys.readouterr().err
     assert "the training images have none of dim: fine-tuning unlearns" in told

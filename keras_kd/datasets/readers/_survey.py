@@ -148,6 +148,11 @@ def _other_columns(path: Path) -> str:
         names = _table_rows.names(path)
     except DataError as error:
         return str(error).rstrip(".")
+    if any(Path(name).suffix.lower() in decoding.suffixes() for name in names):
+        return (
+            f"its first line, {', '.join(names[:4])}, names an image and no columns: write their"
+            " names above it, file and label"
+        )
     expected = ", ".join(_fer2013_csv.COLUMNS)
     received = ", ".join(names[:12]) + f" and {len(names) - 12:,} more" * (len(names) > 12)
     if path.suffix.lower() == _table_rows.JSON_LINES:

@@ -29,8 +29,8 @@ _OTHER_FILE = (
     "img", "img_id", "img_name", "img_path", "fname", "id", "id_code",
 )  # fmt: skip
 _OTHER_LABEL = (
-    "labels", "choice", "classes", "label_name", "class_label", "category_name", "breed",
-    "diagnosis", "dx", "species", "variety",
+    "labels", "choice", "classes", "label_name", "class_label", "classname", "category_name",
+    "breed", "diagnosis", "dx", "species", "variety",
 )  # fmt: skip
 # Numbers of classes, beside which a name goes first.
 _LABEL_NUMBERS = ("class_id", "classid", "label_id", "category_id")
