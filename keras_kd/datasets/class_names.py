@@ -29,8 +29,11 @@ _BETWEEN = re.compile(r"[\s,;|/+&'\"\[\]]+")
 _NUMBERED = re.compile(r"(\d{1,6})\s*[\s:,;=]\s*(\S.*)")
 # Whole numbers that were stored as floats, as 1.0, have no fraction.
 _NUMBER = re.compile(r"[-+]?\d+([.,](0+|(?P<fraction>\d+)))?")
-# What stands for no label in some tables, in lower case: of pandas, R, databases and spreadsheets.
-_NO_LABELS = ("nan", "none", "null", "na", "<na>", "n/a", "#n/a", "nil", "-", "?")
+# What stands for no label, in lower case: of pandas, R, databases and spreadsheets, and in folders.
+_NO_LABELS = (
+    "nan", "none", "null", "na", "<na>", "n/a", "#n/a", "nil", "-", "?",
+    "unannotated", "unassigned", "unlabeled", "unlabelled", "unsorted",
+)  # fmt: skip
 LABELS_FILE = "labels.txt"  # one name a line, beside images or a model
 _CANONICAL = {other: name for name, others in _SAME.items() for other in others}
 

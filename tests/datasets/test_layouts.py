@@ -155,3 +155,34 @@ def test_a_table_without_column_names_is_told(tmp_path, before):
     for data in (tmp_path, tmp_path / "import.csv"):
         with pytest.raises(DataError, match=told):
             datasets.load(data, "train")
+
+
+@pytest.mark.parametrize("form", ["folder", "table"])
+def test_names_that_begin_alike_are_told_where_images_are_drawn_for_splits(tmp_path, form):
+    """As of the persons in CK+ and the tracks of traffic signs, which no column names."""
+    lines = ["file,label"]
+    for number in range(24):
+        file = f"{'ab'[number % 2]}/S{10 + number // 4:03}_00{number % 4}_{number:08}.png"
+        picture(tmp_path / file, number)
+        lines.append(f"{file},{'ab'[number % 2]}")
+    if form == "table":
+        (tmp_path / "all.csv").write_text("\n".join(lines))
+    data = tmp_path / "all.csv" if form == "table" else tmp_path
+    assert "24 images have names that begin alike, as S010 of 4: those of one" in notes(data)
+    # Splits of the user's own; names that tell the class, or are each their own.
+    for split in ("train", "val", "test"):
+        for name in "ab":
+            for number in range(8):
+                picture(tmp_path / "split" / split / name / f"S{number // 4}_{number}.png", number)
+    assert "alike" not in notes(tmp_path / "split")
+    for number in range(24):
+        name = "ab"[number % 2]
+        picture(tmp_path / "plain" / name / f"{number % 2}_{number}.png", number)
+        picture(tmp_path / "dated" / name / f"IMG_{20240100 + number}_12.png", number)
+    assert "alike" not in notes(tmp_path / "plain") and "alike" not in notes(tmp_path / "dated")
+
+
+def test_a_folder_of_what_has_no_label_is_doubted_as_a_class(tmp_path):
+    for name in ("cat", "dog", "unlabeled"):
+        write_pictures(tmp_path / name)
+    assert notes(tmp_path) == "the class unlabeled may stand for no label"

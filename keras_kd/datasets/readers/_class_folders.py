@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 
 from keras_kd._common.text import counted
 from keras_kd.datasets import SPLITS, class_names
-from keras_kd.datasets.readers import _image_files, _numbering, _survey, _tree
+from keras_kd.datasets.readers import _image_files, _numbering, _splitting, _survey, _tree
 from keras_kd.errors import DataError
 
 # Names of parts of a data set, as parts of a download are called, and of masks.
@@ -142,6 +143,9 @@ def remarks(root: Path, train: Path, others: Sequence[Path]) -> list[str]:
         held_out = len(others) < len(SPLITS) - 1
         spread = "; those of one folder, of one person perhaps, may fall into several splits"
         lines.append(line + spread * held_out + _either(classes))
+    if len(others) < len(SPLITS) - 1:
+        every = ([*chain(*map(_image_files.image_files, own))] for own in classes.values())
+        lines += _splitting.named_alike(every)
     return lines
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,9 @@ _GROUPS = {
 }  # fmt: skip
 # An age group or a patient group is a kind of person, of which each split should have some.
 _KIND = re.compile("[a-z][ _-]?group$", re.IGNORECASE)
+# Of a file's name: S010_, video0-, person_3., and of Roboflow's copies, IMG_7_jpg.rf.
+_BEGINNING = re.compile(r"[^\W\d_]*[-_ ]?\d+(?=[-_. ])")
+_FEWEST_ALIKE = 3  # persons or films
 _SPLITS = {"fold", "partition", "set", "split", "subset", "usage"}
 
 
@@ -132,6 +136,35 @@ def in_several(groups: Groups) -> list[str]:
                 " stand in several splits: scores are of some that were trained on"
             )
     return lines
+
+
+def named_alike(classes: Iterable[Sequence[Path]]) -> list[str]:
+    """Say that files of which images are drawn for splits may show one person or film, where most
+    have names that begin as others', as S010_004.png and S010_007.png.
+
+    Args:
+        classes: the files of each class.
+    """
+    found = [Counter(map(_beginning, files)) for files in classes]
+    images = sum(one.total() for one in found)
+    every = sum(found, Counter[str]())
+    alike = {name: count for name, count in every.items() if name and count > 1}
+    # A class's own name or number may be the beginning of its files.
+    several = any(len(one) > 1 for one in found)
+    if not several or len(alike) < _FEWEST_ALIKE or 2 * sum(alike.values()) < images:
+        return []
+    first = max(alike, key=lambda name: alike[name])
+    return [
+        f"{sum(alike.values()):,} images have names that begin alike, as {first} of"
+        f" {alike[first]:,}: those of one beginning, of one person or film perhaps, may fall into"
+        " several splits"
+    ]
+
+
+def _beginning(file: Path) -> str:
+    """The first word with its number of a file's name, if more follows; "" where none does."""
+    found = _BEGINNING.match(file.stem)
+    return found[0] if found else ""
 
 
 def _words(name: str) -> set[str]:

@@ -143,6 +143,10 @@ def remarks(path: Path) -> list[str]:
         unread = [name for name in found.names if name not in known]
         told = [*_boxes.remarks(unread), *_splitting.unread(unread, listings)]
         lines += [f"{table.name}: {line}" for line in told]
+    if set(listings) < set(SPLITS):
+        train = listings["train"]
+        files = np.array(train.files, object)
+        lines += _splitting.named_alike(files[train.labels == n] for n in range(len(names)))
     lines += _in_several_splits(path)
     lines += _passed_over(path)
     lines += _left_out(path, listings)
