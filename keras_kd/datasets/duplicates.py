@@ -49,9 +49,7 @@ class Looks:
     @cached_property
     def blank(self) -> np.ndarray:
         """Which have one colour alone, and so look like all others that do: bool (N,)."""
-        of_image = (1, 2)  # height and width
-        same = self._images.min(axis=of_image) == self._images.max(axis=of_image)
-        return same.all(axis=-1)
+        return (self._images.min(axis=(1, 2)) == self._images.max(axis=(1, 2))).all(axis=-1)
 
     def copies_of(self, others: Looks) -> np.ndarray:
         """Which have exactly the pixels of one of the others, bool (N,)."""
