@@ -12,11 +12,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from sklearn.metrics import (
-    cohen_kappa_score,
-    confusion_matrix,
-    precision_recall_fscore_support,
-)
 
 from keras_kd._common.shares import are_shares, wrong
 from keras_kd.errors import DataError, ModelError
@@ -67,6 +62,9 @@ def classification(
         DataError: there are no samples, or labels and class names do not fit the logits.
         ModelError: a logit is not finite.
     """
+    # Imported here, as a prediction needs no scores and the import takes longer.
+    from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
+
     logits, labels = np.asarray(logits), np.asarray(labels)
     hard = hard_labels(logits, labels)
     classes = np.arange(logits.shape[1])
@@ -177,6 +175,8 @@ def wilson_interval(right: int, n: int) -> list[float]:
 
 
 def _kappa(hard: np.ndarray, predicted: np.ndarray) -> float | None:
+    from sklearn.metrics import cohen_kappa_score
+
     # With one class chance agrees wholly too: kappa is 0/0.
     several = len(np.union1d(hard, predicted)) > 1
     return float(cohen_kappa_score(hard, predicted)) if several else None

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 from scipy.special import log_softmax
-from scipy.stats import binomtest
 
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
 
@@ -103,7 +102,7 @@ class Score:
         frequent class gives them with a probability below _LEVEL (exact binomial test).
         """
         count = int(self.right.sum())
-        return bool(binomtest(count, len(self.right), self.chance, "greater").pvalue < _LEVEL)
+        return _probability(count, len(self.right), self.chance) < _LEVEL
 
     def is_more_often_right_than(self, other: Score) -> bool:
         """Whether accuracies on the same images differ by more than chance: if each of the images
@@ -114,7 +113,15 @@ class Score:
         lost = int((other.right & ~self.right).sum())
         if not gained:
             return False
-        return bool(binomtest(gained, gained + lost, 0.5, "greater").pvalue < _LEVEL)
+        return _probability(gained, gained + lost, 0.5) < _LEVEL
+
+
+def _probability(count: int, tries: int, chance: float) -> float:
+    """The probability of so many successes or more in so many tries of this chance each."""
+    # Imported here, as most models are not doubted and the import takes longer.
+    from scipy.stats import binomtest
+
+    return float(binomtest(count, tries, chance, "greater").pvalue)
 
 
 def candidates(channels: int) -> tuple[PixelValues, ...]:
