@@ -8,10 +8,13 @@ import sys
 import warnings
 from pathlib import Path
 
+import click
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from command_line import called
-from keras_kd.cli import output
+from keras_kd.cli import export, output
+from keras_kd.cli.main import kerakd
 from PIL import Image
 
 CLASS_NAMES = ("circle", "square")
@@ -54,6 +57,21 @@ def test_evaluate_says_which_forms_of_models_it_takes(
     told = " ".join(capsys.readouterr().out.split())
     of_a_folder = "or the folder of a bundle or of a SavedModel."
     assert f"MODEL is a .keras, .h5, .onnx or .tflite file, {of_a_folder}" in told
+
+
+def test_the_list_of_commands_is_whole_at_80_columns() -> None:
+    # Of which click leaves two free.
+    shown = CliRunner().invoke(kerakd, ["--help"], terminal_width=78).stdout
+    lines = shown.partition("Commands:\n")[2].splitlines()
+    assert len(lines) > 15 and not [line for line in lines if line.endswith("...")]
+
+
+def test_export_lists_the_options_of_qat_one_after_the_other() -> None:
+    """As its help says: from --prune to --seed."""
+    command = kerakd.get_command(click.Context(kerakd), "export")
+    names = [one.name for one in command.params]
+    of_qat = names[names.index("prune") : names.index("seed") + 1]
+    assert of_qat == ["prune", "cluster", "learning_rate", *export._OF_CONFIG]
 
 
 _WITHOUT_TENSORFLOW = """
