@@ -186,3 +186,42 @@ def test_a_folder_of_what_has_no_label_is_doubted_as_a_class(tmp_path):
     for name in ("cat", "dog", "unlabeled"):
         write_pictures(tmp_path / name)
     assert notes(tmp_path) == "the class unlabeled may stand for no label"
+
+
+def test_images_of_classes_beside_a_folder_of_something_else(tmp_path):
+    """As of Stanford Dogs and COCO: "Annotation is a class without images"."""
+    for start, name in enumerate(("n02-Chi", "n03-Pug")):
+        write_pictures(tmp_path / "Images" / name, start=10 * start)
+        (tmp_path / "Annotation" / name).mkdir(parents=True)
+    with pytest.raises(DataError, match="Annotation is a class .*or give .*Images if its folders"):
+        datasets.load(tmp_path, "train")
+
+
+@pytest.mark.parametrize("form", ["table", "column"])
+def test_a_split_without_any_label_is_taken_from_the_training_rows_and_told(tmp_path, form):
+    """A competition's test whose column of classes is empty, or -1: each of its rows was bad."""
+    train, test = rows(tmp_path, "01", count=10), rows(tmp_path, ("", "-1"), 50)
+    if form == "table":
+        (tmp_path / "train.csv").write_text("\n".join(["file,label", *train]))
+        (tmp_path / "test.csv").write_text("\n".join(["file,label", *test]))
+    else:
+        lines = [*(f"{line},train" for line in train), *(f"{line},test" for line in test)]
+        (tmp_path / "all.csv").write_text("\n".join(["file,label,split", *lines]))
+    assert [len(datasets.load(tmp_path, split)) for split in datasets.SPLITS] == [16, 2, 2]
+    told = "no row of test has a label; the images of test are taken from those of training"
+    assert told in notes(tmp_path)
+    # One label is enough for a test.
+    for table in tmp_path.glob("*.csv"):
+        table.write_text(table.read_text().replace("52.png,", "52.png,1"))
+    with pytest.raises(DataError, match="the label is missing"):
+        datasets.load(tmp_path, "test")
+    assert len(datasets.load(tmp_path, "test", skip_bad_rows=True)) == 1
+
+
+def test_a_column_for_each_pixel_is_told(tmp_path):
+    """As of the digits on Kaggle: asked to name the columns otherwise."""
+    names = ",".join(["label", *(f"pixel{number}" for number in range(9))])
+    (tmp_path / "train.csv").write_text(f"{names}\n{','.join('0' * 10)}\n")
+    for data in (tmp_path, tmp_path / "train.csv"):
+        with pytest.raises(DataError, match="a column for each pixel, which is not read: write"):
+            datasets.load(data, "train")

@@ -36,7 +36,9 @@ def test_files_of_the_same_name_are_told_apart_by_their_folders(tmp_path):
 
 def test_files_in_several_rows_are_remarked_on(tmp_path):
     lines = rows(tmp_path, ("a", "b"))
-    for written, told in ((lines, []), ([*lines, "4.png,a"], ["1 file in several rows, 4.png"])):
+    several, differ = "1 file in several rows, 4.png", "the rows of 1 file, 4.png"
+    for more, told in (([], []), (["4.png,b"], [several]), (["4.png,a"], [several, differ])):
+        written = [*lines, *more]
         (tmp_path / "labels.csv").write_text("\n".join(["file,label", *written]))
         found = datasets.passed_over(tmp_path / "labels.csv")
         assert [line.partition(" first")[0] for line in found] == told

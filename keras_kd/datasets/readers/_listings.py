@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from keras_kd._common.text import counted
 from keras_kd.datasets import SPLITS, Samples
 from keras_kd.datasets.images import Size, height_width
 from keras_kd.datasets.readers import _image_files, _splitting
@@ -60,6 +62,32 @@ def samples(
         labels, skipped = own.labels[pictures.kept], own.problems + pictures.skipped
         found[split] = Samples(pictures.images, labels, tuple(names), None, skipped, pictures.sizes)
     return found
+
+
+def repeated(listings: Mapping[str, Listing]) -> list[str]:
+    """Return the names of files that stand in several rows.
+
+    Args:
+        listings: the files of each split.
+    """
+    rows = Counter(file for listing in listings.values() for file in listing.files)
+    return [file.name for file, count in rows.items() if count > 1]
+
+
+def contradicting(listings: Mapping[str, Listing]) -> list[str]:
+    """Say which files have rows of different classes, as several annotators write them.
+
+    Args:
+        listings: the files of each split.
+    """
+    classes: dict[Path, set[int]] = defaultdict(set)
+    for listing in listings.values():
+        for file, label in zip(listing.files, listing.labels.tolist(), strict=True):
+            classes[file].add(label)
+    files = [file.name for file, own in classes.items() if len(own) > 1]
+    if not files:
+        return []
+    return [f"the rows of {counted(len(files), 'file')}, {files[0]} first, differ in class"]
 
 
 def _with_held_out(listings: Mapping[str, Listing], names: Sequence[str]) -> dict[str, Listing]:

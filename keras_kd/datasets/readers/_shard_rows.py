@@ -218,9 +218,11 @@ def _of_fields(path: Path, name: str, sample: dict[str, bytes]) -> Iterator[Row]
 
 
 def _json_fields(content: bytes | None) -> dict[str, Any]:
-    """The fields of a sample's JSON; none where it is damaged, which matters to its label alone."""
+    """The fields of a sample's JSON; none where it is damaged, which matters to its label alone, or
+    longer than a description is.
+    """
     with suppress(ValueError, RecursionError):
-        found = json.loads(content or b"{}")
+        found = json.loads(content if content and len(content) <= _CHUNK else b"{}")
         return found if isinstance(found, dict) else {}
     return {}
 

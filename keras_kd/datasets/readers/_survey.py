@@ -15,6 +15,7 @@ from keras_kd.datasets.readers import _fer2013_csv, _table_rows, _tree
 from keras_kd.errors import DataError
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
+_PIXEL = re.compile("pixel[-_ ]?\\d+", re.IGNORECASE)
 _LOOKED_AT = 2**12  # bytes of a text that may be a table
 
 
@@ -152,6 +153,11 @@ def _other_columns(path: Path) -> str:
         return (
             f"its first line, {', '.join(names[:4])}, names an image and no columns: write their"
             " names above it, file and label"
+        )
+    if sum(bool(_PIXEL.fullmatch(name)) for name in names) > 1:
+        return (
+            "it has a column for each pixel, which is not read: write each row as an image file"
+            " into a folder of its class"
         )
     expected = ", ".join(_fer2013_csv.COLUMNS)
     received = ", ".join(names[:12]) + f" and {len(names) - 12:,} more" * (len(names) > 12)

@@ -140,10 +140,13 @@ def _listing(split_folder: Path, classes: dict[str, list[Path]], skip_bad_rows: 
     # Where no class has images the other folders tell more.
     problems = problems + others if any(files.values()) else others + problems
     unread = "" if any(files.values()) else _survey.unread_file(split_folder)
+    filled = [folder for name in classes if files[name] for folder in found[name]]
+    deeper = len(filled) == 1 and bool(_tree.listed(filled[0]).folders)
+    within = f", or give {filled[0]} if its folders are the classes" if deeper else ""
     if problems and not skip_bad_rows:
         raise DataError(
             f"{problems[0]}; add images, rename or remove the folder, or pass over it with"
-            f" --skip-bad-rows{unread and '; '}{unread}."
+            f" --skip-bad-rows{within}{unread and '; '}{unread}."
         )
     labels = np.repeat(np.arange(len(classes)), [len(files[name]) for name in classes])
     return Listing([file for name in classes for file in files[name]], labels, tuple(problems))

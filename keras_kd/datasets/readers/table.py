@@ -27,7 +27,7 @@ held out of the training images, as with class folders.
 from __future__ import annotations
 
 import re
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -150,11 +150,13 @@ def remarks(path: Path) -> list[str]:
     lines += _in_several_splits(path)
     lines += _passed_over(path)
     lines += _left_out(path, listings)
-    if repeated := _repeated(listings):
+    lines += _without_labels(path, listings)
+    if repeated := _listings.repeated(listings):
         lines.append(
             f"{counted(len(repeated), 'file')} in several rows, {repeated[0]} first, so that splits"
             " may share images; leave one row of each"
         )
+        lines += _listings.contradicting(listings)
     return [*dict.fromkeys(lines)]  # tables of splits may have one name
 
 
@@ -195,7 +197,7 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
             f"{path} has rows of the splits {words}: expected train, and validation and test where"
             " there are such; mend the column or the tables' names."
         )
-    rows = _labelled(rows)
+    rows = _with_labels(tables, _labelled(rows))
     labels = _numbering.ordered({row.label for row in rows["train"]} - {""})
     if len(labels) < 2:
         bad = (
@@ -263,7 +265,7 @@ def _refuse_boxes(path: Path, listings: Mapping[str, Listing]) -> None:
     """Raise DataError for tables of boxes with several rows a file: their classes are of parts."""
     tables = _table_files.by_split(path)
     boxes = [name for one in tables for name in _boxes.columns(_table_rows.columns(one).names)]
-    repeated = _repeated(listings) if boxes else []
+    repeated = _listings.repeated(listings) if boxes else []
     if repeated:
         raise DataError(
             f"{path} has the boxes of parts of images ({', '.join(dict.fromkeys(boxes))}) and"
@@ -271,12 +273,6 @@ def _refuse_boxes(path: Path, listings: Mapping[str, Listing]) -> None:
             " whole images are expected; cut the boxes out into files of their own, or leave one"
             " row of each file."
         )
-
-
-def _repeated(listings: Mapping[str, Listing]) -> list[str]:
-    """The names of files that stand in several rows."""
-    rows = Counter(file for listing in listings.values() for file in listing.files)
-    return [file.name for file, count in rows.items() if count > 1]
 
 
 def _listing(
@@ -338,6 +334,19 @@ def _labelled(rows: dict[str, list[_Row]]) -> dict[str, list[_Row]]:
     }
 
 
+def _with_labels(tables: Collection[Path], rows: dict[str, list[_Row]]) -> dict[str, list[_Row]]:
+    """Rows by split without the splits in which none has a label, as a competition's test; where
+    each class has a column, rows may have several.
+    """
+    if any(_table_rows.columns(table).classes for table in tables):
+        return rows
+    return {
+        split: own
+        for split, own in rows.items()
+        if split == "train" or any(row.label or row.problem for row in own)
+    }
+
+
 def _label(label: str, numbers: bool, missing: tuple[str, ...]) -> str:
     label = _whole(label) if numbers else label
     return "" if label in missing else label
@@ -367,6 +376,17 @@ def _left_out(path: Path, given: Collection[str]) -> list[str]:
         taken = f"; the images of {split} are taken from those of training" * held_out
         lines.append(f"the table {table.name} is not read: {why}{taken}")
     return lines
+
+
+def _without_labels(path: Path, given: Collection[str]) -> list[str]:
+    """Say which splits have rows and no labels, and are held out therefore."""
+    tables = _table_files.by_split(path).items()
+    named = {split for table, own in tables for split, _ in _rows(table, own)}
+    return [
+        f"no row of {split} has a label; the images of {split} are taken from those of training"
+        for split in SPLITS
+        if split in named and split not in given
+    ]
 
 
 def _in_several_splits(path: Path) -> list[str]:
