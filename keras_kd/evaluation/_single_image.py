@@ -94,7 +94,7 @@ def single_run(
         ModelError: the file can't be run.
     """
     if path.suffix == ".tflite":
-        model = LiteRTModel(path, threads)
+        model = LiteRTModel(path, threads, size=input_shape)
         if model.batch != 1:
             raise ModelError(
                 f"{path} takes {model.batch} images at a time, and times are those of one image: "

@@ -28,7 +28,7 @@ from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import _keras_files, class_order, metrics
 from keras_kd.evaluation._single_image import WARM_UP, peak_memory, single_run
 from keras_kd.models import bundles, mistaken_files
-from keras_kd.runtimes import multiply_accumulates
+from keras_kd.runtimes import multiply_accumulates, tflite_graph
 from keras_kd.runtimes.stated import NOTHING, Stated
 
 if TYPE_CHECKING:
@@ -47,8 +47,9 @@ class Measurement:
         bytes: size on disk; for a `.keras` file, without the optimizer's state.
         gzip_bytes: compressed size, as an app store or web server sends it.
         parameters: number of weights and biases of convolutions and matrix products; None for ONNX.
-        multiply_accumulates: for one image; None for ONNX.
-        live_taps: share of the convolution weights that ever meet data, 0..1; None for ONNX.
+        multiply_accumulates: for one image; None for ONNX and for files of open size.
+        live_taps: share of the convolution weights that ever meet data, 0..1; None for ONNX and for
+            files of open size.
         latency: milliseconds for one image by number of threads, (median, 95th percentile).
         peak_memory: bytes that loading and running adds to an idle process.
         accuracy: accuracy on the given data, 0..1, else None.
@@ -189,13 +190,14 @@ def _static(path: Path, file: Path, name: str, loaded: Loaded) -> Measurement:
     except OSError as error:
         raise ModelError(f"{path} can't be read ({error.strerror}): {advice(path)}.") from error
     known = file.suffix == ".tflite"
+    is_sized = known and not tflite_graph.is_open(file)
     return Measurement(
         name=name,
         bytes=len(content),
         gzip_bytes=len(gzip.compress(content)),
         parameters=multiply_accumulates.parameters(file) if known else None,
-        multiply_accumulates=multiply_accumulates.of_tflite(file) if known else None,
-        live_taps=multiply_accumulates.live_taps(file) if known else None,
+        multiply_accumulates=multiply_accumulates.of_tflite(file) if is_sized else None,
+        live_taps=multiply_accumulates.live_taps(file) if is_sized else None,
     )
 
 

@@ -12,7 +12,12 @@ from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.models.spec import ModelSpec, require_whole_pixels
 from keras_kd.runtimes import tflite_graph
-from keras_kd.runtimes._file_predictor import FilePredictor, columns, require_known
+from keras_kd.runtimes._file_predictor import (
+    FilePredictor,
+    columns,
+    require_known,
+    require_shape,
+)
 from keras_kd.runtimes.litert import LiteRTModel, stopped
 from keras_kd.runtimes.multiply_accumulates import of_tflite
 
@@ -33,10 +38,19 @@ class LiteRTPredictor(FilePredictor):
         spec: what it takes and gives; `input_shape` is the file's own, and the scale of a
             quantized input states the pixel values if nothing else does.
         head: the output of classes, of several.
+        size: (H, W, C) as the user states it; a file that leaves sides open needs it.
     """
 
-    def __init__(self, path: str | Path, spec: ModelSpec, head: str | None = None) -> None:
-        self._model = LiteRTModel(path, min(cores(), _MOST_THREADS))
+    def __init__(
+        self,
+        path: str | Path,
+        spec: ModelSpec,
+        head: str | None = None,
+        size: tuple[int, int, int] | None = None,
+    ) -> None:
+        self._model = LiteRTModel(path, min(cores(), _MOST_THREADS), size=size)
+        if size:
+            require_shape(self._model.input_shape, replace(spec, input_shape=size))
         shapes = self._model.output_shapes
         widths = columns({name: shape or (1,) for name, shape in shapes.items()}, head)
         pixels = spec.pixels or self._pixels_of_scale()
@@ -83,9 +97,9 @@ class LiteRTPredictor(FilePredictor):
             )
 
     @property
-    def multiply_accumulates(self) -> int:
-        """Of the file's own shape for one image."""
-        return of_tflite(self._path) // self._model.batch
+    def multiply_accumulates(self) -> int | None:
+        """Of the file's own shape for one image; None where it leaves sides open."""
+        return None if self._model.is_open else of_tflite(self._path) // self._model.batch
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         try:

@@ -27,15 +27,18 @@ class LiteRTModel:
     """A `.tflite` image classifier or regressor on LiteRT's CPU kernels.
 
     Args:
-        path: the file; it has one image input of fixed shape (N, H, W, C) or (N, C, H, W).
+        path: the file; it has one image input (N, H, W, C) or (N, C, H, W).
         threads: number of CPU threads.
         trusted: whether this program wrote the file. LiteRT does not check all that a file
             declares, and a bad file can end the whole process. Any other file is therefore tried in
             a process of its own first.
+        size: (H, W, C) of the images, for a file that leaves sides open; a file of a fixed shape
+            keeps its own.
 
     Attributes:
         input_shape: (H, W, C).
         batch: the number of images N that one run computes; most files have 1.
+        is_open: whether the file itself leaves sides of the images open.
         channels_first: whether the file takes (N, C, H, W).
         input_dtype: numpy dtype of the input tensor: float32, uint8, int8 or int16.
         input_limits: the numbers that the smallest and largest integer of a quantized input stand
@@ -49,30 +52,43 @@ class LiteRTModel:
         ModelError: the file is missing, damaged, no `.tflite`, or of another form than above.
     """
 
-    def __init__(self, path: str | Path, threads: int = 1, trusted: bool = False):
+    def __init__(
+        self,
+        path: str | Path,
+        threads: int = 1,
+        trusted: bool = False,
+        size: tuple[int, int, int] | None = None,
+    ):
         self.path = Path(path)
         content = tflite_graph.content(path)
         _require_built_in(path)
         _require_no_state(path)
-        digest = _digest(content)
+        self.is_open = tflite_graph.is_open(path)
+        digest = _digest(content, size if self.is_open else None)
         if not trusted and digest not in _SURVIVED:
-            _require_survival(self.path, content)
+            _require_survival(self.path, content, size if self.is_open else None)
         _SURVIVED.add(digest)
         try:
             # LiteRT prints which delegate it creates.
             with native_output_hidden():
                 self._interpreter = Interpreter(model_content=content, num_threads=threads)
-                self._require_image(self._interpreter.get_input_details())
+                [image] = self._require_image(self._interpreter.get_input_details(), size)
+                if self.is_open:
+                    self._fix(image, size)
                 self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             reason = first_line(error).rstrip(".")
+            if self.is_open and size:
+                raise ModelError(
+                    f"{path} can't compute images of {'x'.join(map(str, size))} ({reason}): give a"
+                    " larger --input."
+                ) from error
             raise ModelError(
                 f"{path} can't be loaded by LiteRT ({reason}): it is damaged or has operators that"
                 " LiteRT lacks, so export it again with built-in ops only."
             ) from error
         inputs, self._outputs = self._tensors()
-        self._require_image(inputs)
-        self._input = inputs[0]
+        [self._input] = self._require_image(inputs, size)
         self.batch, *sizes = (int(size) for size in self._input["shape"])
         # A side of three pixels or fewer can't be distinguished from channels.
         self.channels_first = sizes[0] in (1, 3) and min(sizes[1:]) > 3
@@ -187,16 +203,39 @@ class LiteRTModel:
         """Compute once with the present content of the input, for timing."""
         self._interpreter.invoke()
 
-    def _require_image(self, inputs: list[dict]) -> None:
-        """Raise ModelError for other inputs than images of one size; a file of open sizes may not
-        even be allocated.
+    def _require_image(self, inputs: list[dict], size: tuple[int, int, int] | None) -> list[dict]:
+        """Return the inputs; raise ModelError for others than images of one size. A file of open
+        sizes may not even be allocated.
         """
-        shapes = [tuple(int(size) for size in tensor["shape_signature"]) for tensor in inputs]
-        if len(shapes) != 1 or len(shapes[0]) != 4 or min(shapes[0][1:]) < 1:
+        shapes = [tuple(int(side) for side in tensor["shape_signature"]) for tensor in inputs]
+        if len(shapes) != 1 or len(shapes[0]) != 4:
             raise ModelError(
                 f"{self.path} takes inputs of shapes {shapes}: expected images of one fixed shape"
                 " (1, H, W, C), so convert a model with one image input of this form."
             )
+        if min(shapes[0][1:]) < 1 and size is None:
+            raise ModelError(
+                f"{self.path} takes inputs of shapes {shapes}: expected images of one fixed shape,"
+                " so say which one by --input HEIGHTxWIDTHxCHANNELS."
+            )
+        return inputs
+
+    def _fix(self, image: dict, size: tuple[int, int, int]) -> None:
+        """Set the sides that a file leaves open."""
+        batch, *own = (int(side) for side in image["shape_signature"])
+        height, width, channels = size
+        orders = [size, (channels, height, width)]
+        fitting = [
+            order
+            for order in orders
+            if all(side in (-1, given) for side, given in zip(own, order, strict=True))
+        ]
+        if not fitting:
+            raise ModelError(
+                f"{self.path} takes inputs of shape {(batch, *own)}, where -1 is any size, not"
+                f" images of shape {size}: check --input."
+            )
+        self._interpreter.resize_tensor_input(image["index"], [max(batch, 1), *fitting[0]])
 
     def _shape_of_one(self, name: str, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return an output's shape for one image: some converters leave an axis of one out."""
@@ -268,13 +307,14 @@ def _require_no_state(path: str | Path) -> None:
         )
 
 
-def _require_survival(path: Path, content: bytes) -> None:
+def _require_survival(path: Path, content: bytes, size: tuple[int, int, int] | None = None) -> None:
     """Compute once in another process; raise ModelError where that ends it."""
     with tempfile.TemporaryDirectory() as folder:
         # The same bytes, whatever happens to the path meanwhile.
         copy = Path(folder) / "model.tflite"
         copy.write_bytes(content)
-        trial.require_survival(path, "LiteRT", __name__, copy)
+        sides = [str(side) for side in size or ()]
+        trial.require_survival(path, "LiteRT", __name__, copy, others=sides)
 
 
 def note_made(path: str | Path) -> None:
@@ -289,14 +329,14 @@ def note_made(path: str | Path) -> None:
     _SURVIVED.add(_digest(tflite_graph.content(path)))
 
 
-def _digest(content: bytes) -> bytes:
-    return hashlib.sha256(content).digest()
+def _digest(content: bytes, size: tuple[int, int, int] | None = None) -> bytes:
+    return hashlib.sha256(content + str(size or "").encode()).digest()
 
 
-def _try(path: str, seconds: int, memory: int) -> None:
+def _try(path: str, seconds: int, memory: int, *size: int) -> None:
     """Compute once on pixels of every value."""
     with trial.bounded(os.stat(path).st_size, seconds, memory):
-        model = LiteRTModel(path, trusted=True)
+        model = LiteRTModel(path, trusted=True, size=size or None)
         pixels = np.arange(math.prod(model.input_shape)) % 256
         model.predict_heads(pixels.astype(np.uint8).reshape(1, *model.input_shape))
 
@@ -348,4 +388,4 @@ def _dequantized(values: np.ndarray, tensor: dict) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    _try(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    _try(sys.argv[1], *map(int, sys.argv[2:]))

@@ -168,7 +168,8 @@ def _of_other_runtime(path: Path, own: ModelSpec, stated: Stated) -> FilePredict
         from keras_kd.runtimes._keras_predictor import of_saved_model
 
         return of_saved_model(path, given(own, stated), stated.head)
-    return LiteRTPredictor(path, given(own, replace(stated, input_shape=None)), stated.head)
+    spec = given(own, replace(stated, input_shape=None))
+    return LiteRTPredictor(path, spec, stated.head, stated.input_shape)
 
 
 def _with_pixels(own: ModelSpec, path: Path) -> ModelSpec:

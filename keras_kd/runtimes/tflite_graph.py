@@ -347,6 +347,29 @@ def _options(name: str, operator: schema.Operator) -> Any:
     return options
 
 
+def is_open(path: str | Path) -> bool:
+    """Whether the first input of the main graph leaves sides of its images open.
+
+    Args:
+        path: the file.
+
+    Returns:
+        False where the number of images alone is open. The shapes in such a graph, which `read`
+            gives, have 1 for each side that isn't known.
+
+    Raises:
+        ModelError: the file is missing, damaged or no `.tflite`.
+    """
+    data = content(path)
+    with damage_reported(path):
+        graph = schema.Model.GetRootAs(data, 0).Subgraphs(0)
+        if not graph.InputsLength():
+            return False
+        image = graph.Tensors(graph.Inputs(0))
+        count = min(image.ShapeSignatureLength(), MOST_AXES)
+        return any(image.ShapeSignature(axis) < 0 for axis in range(1, count))
+
+
 def output_kind(path: str | Path, output: int) -> OutputKind:
     """Find out from the graph of what kind an output is, by the operators that compute it.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -30,23 +30,30 @@ REFUSED = 3
 
 
 def require_survival(
-    path: Path, runtime: str, module: str, file: Path | None = None, needs_keras: bool = False
+    path: Path,
+    runtime: str,
+    module: str,
+    file: Path | None = None,
+    needs_keras: bool = False,
+    others: Sequence[str] = (),
 ) -> None:
     """Have a module try a file in a process of its own, where it works within `bounded`.
 
     Args:
         path: the file in messages.
         runtime: what runs it, in messages.
-        module: run with the file, SECONDS and MEMORY as its arguments.
+        module: run with the file, SECONDS, MEMORY and `others` as its arguments.
         file: what is tried; None for the same as `path`.
         needs_keras: whether the module imports Keras.
+        others: further arguments.
 
     Raises:
         ModelError: the trial refused the file, took too long, or was ended by the system.
     """
     file = file or path
     start = [quick_start.__name__] if needs_keras else []
-    command = [sys.executable, "-P", "-m", *start, module, str(file), str(SECONDS), str(MEMORY)]
+    arguments = [str(file), str(SECONDS), str(MEMORY), *others]
+    command = [sys.executable, "-P", "-m", *start, module, *arguments]
     try:
         tried = subprocess.run(command, capture_output=True, timeout=CLOCK)
     except subprocess.TimeoutExpired as error:

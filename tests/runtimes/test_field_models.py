@@ -14,11 +14,13 @@ from keras import layers
 from keras_kd.datasets import class_names
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
+from keras_kd.evaluation._single_image import single_run
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.stated import Stated
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
 NAMES = ("angry", "happy", "sad")
+KERNEL = np.random.default_rng(1).normal(size=(2, 2, 3, 4)).astype(np.float32)
 
 
 def _model(*end: layers.Layer, units: int = 3) -> keras.Model:
@@ -304,7 +306,7 @@ def test_an_int16_input_spans_both_signs_and_does_not_tell_its_pixels(
     ("shape", "told"),
     [
         ((1, 8, 8, 4), r"shape \(8, 8, 4\): expected height, width and 1 or 3 channels"),
-        ((None, None, None, 3), r"inputs of shapes \[\(-1, -1, -1, 3\)\]: expected images of one"),
+        ((None, None, None, 3), r"shapes \[\(-1, -1, -1, 3\)\]: expected .* which one by --input"),
         ((1, 8, 8), r"inputs of shapes \[\(1, 8, 8\)\]: expected images of one fixed shape"),
     ],
 )
@@ -325,6 +327,48 @@ def test_inputs_that_are_no_images_of_one_size_are_told_by_their_shape(
     path.write_bytes(converter.convert())
     with pytest.raises(ModelError, match=told):
         predictors.load(path)
+
+
+@pytest.mark.parametrize("channels_first", [False, True])
+def test_a_tflite_of_open_size_takes_the_size_that_is_stated(
+    channels_first: bool, tmp_path: Path
+) -> None:
+    import tensorflow as tf
+
+    def values(image: tf.Tensor) -> tf.Tensor:
+        image = tf.transpose(image, (0, 2, 3, 1)) if channels_first else image
+        return tf.reduce_mean(tf.nn.conv2d(image, KERNEL, 1, "VALID"), axis=(1, 2))
+
+    shape = [None, 3, None, None] if channels_first else [None, None, None, 3]
+    function = tf.function(values, input_signature=[tf.TensorSpec(shape, tf.float32)])
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function.get_concrete_function()])
+    path = tmp_path / "model.tflite"
+    path.write_bytes(converter.convert())
+    predictor = predictors.load(path, Stated(input_shape=(6, 9, 3), output="logits"))
+    images = np.random.default_rng(0).integers(0, 256, (3, 6, 9, 3), dtype=np.uint8)
+    windows = np.lib.stride_tricks.sliding_window_view(images.astype(float), (2, 2), (1, 2))
+    expected = np.einsum("nhwcyx,yxco->no", windows, KERNEL) / (5 * 8)
+    np.testing.assert_allclose(predictor.logits(images), expected, rtol=1e-4)
+    # The graph's own shapes have 1 for each side that is open.
+    assert predictor.multiply_accumulates is None
+    single_run(path, 1, (6, 9, 3))()
+    assert (
+        predictor.fingerprint
+        != predictors.load(path, Stated(input_shape=(6, 6, 3), output="logits")).fingerprint
+    )
+    with pytest.raises(ModelError, match=r"where -1 is any size, .* \(6, 9, 1\): check --input"):
+        predictors.load(path, Stated(input_shape=(6, 9, 1)))
+    with pytest.raises(ModelError, match=r"can't compute images of 1x1x3 .* larger --input"):
+        predictors.load(path, Stated(input_shape=(1, 1, 3)))
+
+
+def test_a_size_that_is_stated_and_not_the_files_own_is_refused(
+    tflite: bytes, tmp_path: Path
+) -> None:
+    path = tmp_path / "model.tflite"
+    path.write_bytes(tflite)
+    with pytest.raises(ModelError, match=r"shape \(8, 8, 3\), not images of shape \(9, 9, 3\)"):
+        predictors.load(path, Stated(input_shape=(9, 9, 3)))
 
 
 @pytest.mark.parametrize("limits", [(0, 1), (0, 255)])
