@@ -9,6 +9,7 @@ from scipy.special import log_softmax
 from small_students import IMAGES, LABELS, WEIGHTS, compiled, linear
 from test_distiller_heads import VALUES, joint
 
+from keras_kd.distiller import DistillationOrientedSGD, Distiller
 from keras_kd.errors import ConfigError, DataError
 
 ROWS = keras.utils.to_categorical(LABELS, 3)
@@ -62,6 +63,17 @@ def test_each_entry_refuses_metrics_of_either_kind(kind, entry):
     distiller = compiled(linear(), linear(1), **{kind: [keras.metrics.Precision()]})
     with pytest.raises(ConfigError, match="takes probabilities"):
         getattr(distiller, entry)(IMAGES, ROWS, verbose=0)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", DistillationOrientedSGD()])
+def test_a_metric_is_refused_before_the_first_step_in_eager_mode(optimizer):
+    student = linear()
+    before = student.get_weights()
+    distiller = Distiller(student, linear(1))
+    distiller.compile(optimizer, metrics=["categorical_accuracy"], run_eagerly=True)
+    with pytest.raises(ConfigError, match="compares rows of shares"):
+        distiller.train_on_batch(IMAGES, LABELS)
+    np.testing.assert_array_equal(student.get_weights()[0], before[0])
 
 
 def test_validation_labels_of_another_form_are_refused():

@@ -111,6 +111,41 @@ def test_labels_and_teacher_have_momenta_of_their_own(rate, clip_norm):
     assert len(optimizer.variables) == 6 + (rate == 0.5)
 
 
+class _Counted(keras.optimizers.schedules.LearningRateSchedule):
+    asked = 0
+
+    def __call__(self, step):
+        self.asked += 1
+        return keras.ops.cast(0.5, "float32")
+
+    def get_config(self):
+        return {}
+
+
+def test_momenta_apart_decay_as_keras_does_and_ask_the_schedule_once_each():
+    gradients = [np.array([1.0, -2.0], "float32"), np.array([0.5, 3.0], "float32")]
+    values = [np.array([1.0, 2.0], "float32"), np.array([-1.0, 4.0], "float32")]
+
+    def stepped(optimizer, apply):
+        variables = [keras.Variable(value) for value in values]
+        optimizer.build(variables)
+        optimizer.exclude_from_weight_decay(var_list=variables[1:])
+        for _ in range(3):
+            apply(gradients, variables)
+        return [np.asarray(variable) for variable in variables]
+
+    rate = _Counted()
+    # Nothing of a teacher: SGD with the momentum of the labels.
+    apart = keras_kd.DistillationOrientedSGD(rate, 0.7, 0.2, weight_decay=0.1)
+    zeros = [np.zeros_like(value) for value in values]
+    found = stepped(apart, lambda labels, weights: apart.apply_parts(labels, zeros, weights))
+    assert rate.asked == 2 * 3  # momenta, steps
+    keras_own = keras.optimizers.SGD(_Counted(), 0.5, weight_decay=0.1)
+    for one, expected in zip(found, stepped(keras_own, keras_own.apply), strict=True):
+        np.testing.assert_allclose(one, expected, rtol=1e-6)
+    assert apart.get_config()["weight_decay"] == 0.1
+
+
 def test_momenta_apart_need_float32():
     student = deep(policy="mixed_float16")
     with pytest.raises(

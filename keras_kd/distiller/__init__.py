@@ -21,7 +21,6 @@ from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import Teacher, Teachers
 from keras_kd.distiller._tensorflow_steps import step, step_of_two_gradients
 from keras_kd.models import heads, output_kinds
-from keras_kd.models.surgery.keras_internals import metrics_of_outputs
 
 __all__ = ["DistillationOrientedSGD", "Distiller", "FeatureMatch"]
 
@@ -288,6 +287,9 @@ class Distiller(CheckedTraining):
     ) -> Any:
         """Return the scalar to minimise, divided by the number of replicas as in Keras' own
         losses.
+
+        Raises:
+            ConfigError: a metric does not fit the labels' form, or takes logits for probabilities.
         """
         self._reports_parts = training
         if not training:
@@ -335,30 +337,18 @@ class Distiller(CheckedTraining):
     ) -> dict[str, Any]:
         """Return Keras' metrics on the labels alone; for a binary head they see the sigmoid of its
         logit.
-
-        Raises:
-            ConfigError: a metric does not fit the labels' form, or takes logits for probabilities.
         """
         outputs = y_pred[0] if self._matching and isinstance(y_pred, (tuple, list)) else y_pred
-        given = _batches.by_head(outputs, self._heads)
-        labels = _batches.by_head(_batches.label(y), self._heads)
         weights = dict(_batches.weights(sample_weight, self._heads))
-        for name, output in given.items():
-            shape, rows = self._shapes[name], self._shapes[name].outputs(output)
-            labels[name] = shape.labels_of_metrics(labels[name], rows)
+        for name, output in _batches.by_head(outputs, self._heads).items():
             if name in weights:
+                shape, rows = self._shapes[name], self._shapes[name].outputs(output)
                 weights[name] = shape.weights(weights[name], rows, _batches.rows(outputs))
-            given[name] = self._heads[name].shown_to_metrics(rows)
-            if self._heads[name].binary:
-                labels[name] = _metrics.labels_of_one_logit(labels[name])
+        labels, given = self._shown_to_metrics(_batches.label(y), outputs)
         # As in Keras, fit's class_weight counts in training.
         of_classes = self._class_weights_of_fit if self._reports_parts else {}
         weights = _metrics.weights(labels, weights, of_classes, self._heads)
         shown = [part if isinstance(outputs, dict) else part[""] for part in (labels, given)]
-        of_heads = metrics_of_outputs(self, *shown)
-        _metrics.require_computable(
-            dict(zip(sorted(given), of_heads, strict=False)), labels, self._columns
-        )
         weights = (weights or None) if isinstance(outputs, dict) else weights.get("")
         return super().compute_metrics(x, *shown, weights)
 

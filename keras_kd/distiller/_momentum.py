@@ -9,11 +9,12 @@ import keras
 from keras import ops
 
 from keras_kd.distiller import _settings
+from keras_kd.distiller.step_decay import StepDecay
 from keras_kd.errors import ConfigError
 
 
 @keras.saving.register_keras_serializable("keras_kd")
-class DistillationOrientedSGD(keras.optimizers.SGD):
+class DistillationOrientedSGD(StepDecay, keras.optimizers.SGD):
     """SGD with a larger momentum for the teacher's gradients than for those of the labels (DOT).
 
     Zhao et al. 2023 (DOT: A Distillation-Oriented Trainer, ICCV): g is the gradient of the labels'
@@ -64,13 +65,12 @@ class DistillationOrientedSGD(keras.optimizers.SGD):
         super().__init__(
             learning_rate,
             momentum - difference,
-            weight_decay=weight_decay,
             use_ema=use_ema,
             ema_momentum=ema_momentum,
             name=name,
         )
         # Not Keras' `global_clipnorm`, which would clip the two gradients each on its own.
-        self.difference, self.clip_norm = difference, clip_norm
+        self.difference, self.clip_norm, self.decay = difference, clip_norm, weight_decay
         # The rate is asked for at each step, as callbacks and schedules change it; decay acts once.
         self.of_teacher = keras.optimizers.SGD(lambda: self.learning_rate, momentum + difference)
 
@@ -108,7 +108,7 @@ class DistillationOrientedSGD(keras.optimizers.SGD):
             # Keras' own momentum is momentum - difference here; the argument is given back.
             "momentum": self.momentum + self.difference,
             "difference": self.difference,
-            "weight_decay": config["weight_decay"],
+            "weight_decay": self.decay,
             "clip_norm": self.clip_norm,
             "use_ema": config["use_ema"],
             "ema_momentum": config["ema_momentum"],

@@ -22,6 +22,30 @@ _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"  # between which Keras' errors have their r
 PROBED_IMAGES = 32  # images that show the kind of outputs of a teacher without a graph
 
 
+def unchanged(model: keras.Model, images: Any) -> Any:
+    """Return what a model gives for a batch, called with training=False, and keep its weights.
+
+    A `call` of one's own may move statistics all the same, as BatchNormalization with
+    `training=True` does. What draws random numbers goes on to the next.
+
+    Args:
+        model: built.
+        images: in the structure that it takes.
+
+    Returns:
+        Its outputs.
+    """
+    kept = {id(weight) for weight in model.weights}
+    # By their values of now: on JAX, a step has other ones than the variables.
+    values = [(variable, variable.value) for variable in model.variables]
+    with keras.StatelessScope(values) as scope:
+        outputs = model(images, training=False)
+    for variable in model.variables:
+        if id(variable) not in kept:
+            variable.assign(scope.get_current_value(variable))
+    return outputs
+
+
 class Teacher:
     """Calls the teacher's model and gives what the student's heads are compared with.
 
@@ -128,7 +152,7 @@ class Teacher:
         """
         shown = self.shown(images)
         try:
-            return model(shown, training=False)
+            return unchanged(model, shown)
         except Exception as error:  # A model of one's own may raise anything.
             # TensorFlow may not know the rank.
             batch = ", ".join(

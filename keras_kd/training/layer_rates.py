@@ -9,14 +9,14 @@ from typing import Any
 
 import keras
 
+from keras_kd.distiller.step_decay import StepDecay
 
-class _LayerRates(keras.optimizers.Optimizer):
+
+class _LayerRates(StepDecay):
     """A Keras optimizer whose learning rate and weight decay are multiplied by a factor for some
     variables.
 
-    Without factors it computes what Keras' own does, to the bit. On TensorFlow Keras asks the
-    schedule for the rate of the decay once for each variable: of a cosine with a warm-up, that is a
-    condition in the graph each time.
+    Without factors it computes what Keras' own does, to the bit.
 
     Args:
         factors: by a variable's path; 1 for all others.
@@ -36,17 +36,11 @@ class _LayerRates(keras.optimizers.Optimizer):
         path = self._trainable_variables[self._get_variable_index(variable)].path
         factor = self.factors.get(path)
         rate = learning_rate if factor is None else learning_rate * factor
-        # Keras' own decay would take the same rate for all layers.
-        if self.decay:
-            decay, of_step = (keras.ops.cast(part, variable.dtype) for part in (self.decay, rate))
-            self.assign_sub(variable, variable * decay * of_step)
         super().update_step(gradient, variable, rate)
 
     def get_config(self) -> dict[str, Any]:
         """Return all arguments."""
-        config = super().get_config()
-        del config["weight_decay"]
-        return {**config, "factors": self.factors, "decay": self.decay}
+        return {**super().get_config(), "factors": self.factors}
 
 
 class LayerRatesSGD(_LayerRates, keras.optimizers.SGD):

@@ -189,6 +189,19 @@ def metric_function(metric: keras.metrics.Metric) -> Any:
     return metric._fn if isinstance(metric, keras.metrics.MeanMetricWrapper) else None
 
 
+def is_decayed(optimizer: keras.optimizers.Optimizer, variable: Any) -> bool:
+    """Whether an optimizer's weight decay is of a variable.
+
+    Args:
+        optimizer: any.
+        variable: of Keras or of its backend.
+
+    Returns:
+        False for those that `exclude_from_weight_decay` names.
+    """
+    return optimizer._use_weight_decay(variable)
+
+
 @contextmanager
 def no_memory_for_weights() -> Iterator[None]:
     """Make models created in this block keep only the shapes of weights; assigned weights are
