@@ -274,6 +274,25 @@ def test_a_compact_model_is_expanded_inside_another(kind):
     assert [one.shape for one in again.weights] == [one.shape for one in body.weights]
 
 
+@pytest.mark.parametrize("padded", ["by itself", "by a layer"])
+@pytest.mark.parametrize("shown", ["output", "layer"])
+def test_zeros_that_compact_models_show_stay_when_they_are_expanded(padded, shown):
+    image = keras.Input((2, 2, 3))
+    x = image if padded == "by itself" else layers.ZeroPadding2D(2, name="conv_zeros")(image)
+    padding = "same" if padded == "by itself" else "valid"
+    x = layers.Conv2D(4, 5, padding=padding, name="conv")(x)
+    x = layers.Conv2D(4, 5, padding="same", name="other")(x)
+    small = compact(keras.Model(image, layers.Flatten()(x)))
+    zeros = small.get_layer("conv_zeros").output
+    both = [zeros if shown == "output" else layers.Flatten()(zeros), small.output]
+    whole = keras.Model(small.input, both)
+    again, images = expand(whole), _images((2, 2, 3))
+    # The other convolution has its taps again.
+    assert again.get_layer("other").kernel_size == (5, 5)
+    for found, expected in zip(again(images), whole(images), strict=True):
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_zeros_before_a_convolution_that_pads_itself_are_pixels_to_it():
     image = keras.Input((1, 1, 3))
     x = layers.ZeroPadding2D(((1, 0), (0, 0)))(image)

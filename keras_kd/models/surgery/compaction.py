@@ -18,8 +18,10 @@ from keras import layers
 
 from keras_kd.models.surgery.copies import as_functional, copied, remade
 from keras_kd.models.surgery.keras_internals import (
+    Functional,
     all_layers,
     calls,
+    calls_in_order,
     is_graph,
     layer_of,
     readers,
@@ -194,7 +196,8 @@ def compact(model: keras.Model) -> keras.Model:
 
     Raises:
         ModelError: the model is neither Functional nor Sequential, has a `call` of its own, or has
-            no input shape yet.
+            no input shape yet; or a layer can't be made anew from its configuration, so that both
+            models would share it.
     """
     graph = as_functional(model)
     plan = _plan(graph)
@@ -265,7 +268,9 @@ def expand(model: keras.Model) -> keras.Model:
 
     Returns:
         Functional keras.Model with the same inputs, outputs and layer names. Where `compact` has
-            put zeros before a convolution of what is now a nested model, an Identity stays.
+            put zeros before a convolution of what is now a nested model, an Identity stays. Zeros
+            that an output or another layer than a convolution shows stay as they are, with the
+            convolution behind them.
 
     Raises:
         ModelError: the model is neither Functional nor Sequential.
@@ -275,8 +280,11 @@ def expand(model: keras.Model) -> keras.Model:
         return model
     # In place of what `compact` has added: only a nested model keeps these.
     idle: set[layers.Layer] = set()
+    shown = _shown_zeros(graph)
 
     def replaced(layer: layers.Layer) -> layers.Layer | None:
+        if layer in shown:
+            return None
         if isinstance(layer, CompactConv2D):
             return remade(layer, lambda _: layer.original, layers.Conv2D)
         if not isinstance(layer, CompactPadding2D):
@@ -291,7 +299,32 @@ def expand(model: keras.Model) -> keras.Model:
     def call(layer: layers.Layer, *args: Any, **kwargs: Any) -> Any:
         return args[0] if layer in idle else layer(*args, **kwargs)
 
-    return copied(graph, replaced, call, _published_weights)
+    def adapted(layer: layers.Layer) -> list[np.ndarray]:
+        return layer.get_weights() if layer in shown else _published_weights(layer)
+
+    return copied(graph, replaced, call, adapted)
+
+
+def _shown_zeros(model: keras.Model) -> set[layers.Layer]:
+    """The paddings of `compact` whose zeros an output or another layer shows, and the convolutions
+    that read them.
+    """
+    graphs = list(_graphs(model))
+    readings = [pair for graph in graphs for pair in _readings(graph)]
+    shown = {layer_of(output) for graph in graphs for output in graph.outputs}
+    shown |= {source for source, reader in readings if not isinstance(reader, CompactConv2D)}
+    paddings = {layer for layer in shown if isinstance(layer, CompactPadding2D)}
+    return paddings | {reader for source, reader in readings if source in paddings}
+
+
+def _readings(graph: keras.Model) -> Iterator[tuple[Any, Any]]:
+    """Each layer or operation of a graph with one that reads it."""
+    if not isinstance(graph, Functional):
+        yield from itertools.pairwise(graph.layers)
+        return
+    for call in calls_in_order(graph):
+        for tensor in call.input_tensors:
+            yield layer_of(tensor), call.operation
 
 
 def _published_weights(layer: layers.Layer) -> list[np.ndarray]:
