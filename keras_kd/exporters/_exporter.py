@@ -177,14 +177,14 @@ class Exporter:
         )  # fmt: skip
 
     def _prepared(self) -> _Prepared:
-        """What was prepared for these weights: the model may be trained between two exports."""
+        """What was prepared for the model as it is: it may be trained between two exports."""
         from keras_kd.exporters import _model
-        from keras_kd.models.keras_file import weights_fingerprint
+        from keras_kd.models.keras_file import model_fingerprint
 
         _model.require(self.model)
-        weights = weights_fingerprint(self.model)
-        if self._known is None or self._known[0] != weights:
-            self._known = weights, self._prepare()
+        now = model_fingerprint(self.model)
+        if self._known is None or self._known[0] != now:
+            self._known = now, self._prepare()
         return self._known[1]
 
     def _prepare(self) -> _Prepared:

@@ -9,6 +9,7 @@ import copy
 import json
 import math
 import stat
+import sys
 import tempfile
 import zipfile
 from collections import Counter
@@ -32,8 +33,10 @@ from keras_kd.models import keras_config, mistaken_files, trusted_modules
 from keras_kd.models.spec import ENTRY, ModelSpec, read_spec
 from keras_kd.models.surgery.keras_internals import (
     Functional,
+    all_layers,
     calls,
     is_graph,
+    is_of_keras_or_keras_kd,
     no_memory_for_weights,
 )
 from keras_kd.models.surgery.tracing import with_graph
@@ -300,3 +303,47 @@ def weights_fingerprint(model: keras.Model) -> str:
         16 hexadecimal digits.
     """
     return fingerprint(np.asarray(weight) for weight in model.weights)
+
+
+def model_fingerprint(model: keras.Model) -> str:
+    """Return a fingerprint of what a model computes, as far as it can be told: its weights, the
+    settings and connections of its layers, and the modules that write classes of other authors.
+
+    State of a layer that is in neither its weights nor its `get_config`, as an attribute that is
+    set later, is not seen; no file has it either.
+
+    Args:
+        model: the model; of one without a `get_config`, only weights and modules are seen.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    classes = {type(layer) for layer in all_layers(model) if not is_of_keras_or_keras_kd(layer)}
+    modules = {sys.modules.get(kind.__module__) for kind in classes}
+    files = sorted(file for one in modules if (file := getattr(one, "__file__", None)))
+    code = [Path(file).read_bytes() for file in files]
+    return fingerprint([weights_fingerprint(model), _settings(model), *code])
+
+
+def _settings(model: keras.Model) -> str:
+    try:
+        config = json.dumps(model.get_config(), sort_keys=True, default=str)
+    except NotImplementedError:
+        return ""
+    return without_names(config, model)
+
+
+def without_names(structure: str, model: keras.Model) -> str:
+    """Return a model's structure without its layers' names: Keras numbers layers that have none by
+    how many there were before.
+
+    Args:
+        structure: JSON.
+        model: the model.
+
+    Returns:
+        JSON with a number for each name.
+    """
+    for number, layer in enumerate(all_layers(model)):
+        structure = structure.replace(json.dumps(layer.name), f'"#{number}"')
+    return structure

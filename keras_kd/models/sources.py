@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import difflib
 import inspect
-import json
 import os
 import random
 import traceback
@@ -163,11 +162,8 @@ def content(source: str, heads: Heads, input_shape: tuple[int, int, int]) -> str
     if code is None:
         return None
     written = trusted_modules.trust(code[0]).__file__
-    # Keras numbers layers that have no name by how many there were before.
     model = _of_function(source, heads, input_shape, None)
-    structure = model.to_json()
-    for number, layer in enumerate(all_layers(model)):
-        structure = structure.replace(json.dumps(layer.name), f'"#{number}"')
+    structure = keras_file.without_names(model.to_json(), model)
     return fingerprint([Path(written).read_bytes() if written else b"", structure])
 
 

@@ -73,7 +73,9 @@ class KerasPredictor(FilePredictor):
         self._rows = columns(shapes, head)
         self._know(self._rows, head)
         self._know_kind(lambda name: heads.output_kind(model, name))
-        self.content = [keras_file.weights_fingerprint(model)]
+        self.content = [keras_file.model_fingerprint(model)]
+        if len(shapes) > 1:
+            self.content += shapes  # Their names, which tell which output is which.
         # Weights that no pixel reaches would be multiplied by zeros in every prediction.
         small = compact(model) if is_graph(model) else model
         self._model = small if precision is None else in_precision(small, precision)

@@ -186,7 +186,7 @@ def test_outputs_inside_of_a_dict_in_a_dict_are_refused(tmp_path):
         exporters.export(keras.Model(image, outputs), tmp_path / "m.tflite", "float32")
 
 
-def test_an_exporter_writes_the_weights_of_now(tmp_path):
+def test_an_exporter_writes_the_model_of_now(tmp_path):
     model, images, _ = _colours()
     exporter = exporters.Exporter(model)
     exporter.export(tmp_path / "m.tflite", "float32")
@@ -195,6 +195,10 @@ def test_an_exporter_writes_the_weights_of_now(tmp_path):
     shares = images.mean(axis=(1, 2)) / 255
     found = LiteRTModel(tmp_path / "m.tflite").predict(images)
     np.testing.assert_allclose(found, 9 * shares + [5, 0, -5], atol=1e-4)
+    model.layers[-1].activation = keras.activations.relu
+    exporter.export(tmp_path / "m.tflite", "float32")
+    found = LiteRTModel(tmp_path / "m.tflite").predict(images)
+    np.testing.assert_allclose(found, np.maximum(9 * shares + [5, 0, -5], 0), atol=1e-4)
 
 
 def test_a_convolution_with_lora_keeps_its_taps(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import re
@@ -218,6 +219,39 @@ def test_fingerprints_tell_weights_and_their_order():
     before = keras_file.weights_fingerprint(halves)
     halves.layers[-1].bias.assign([1])
     assert len(before) == 16 and before != keras_file.weights_fingerprint(halves)
+
+
+def _scaled(scale=1 / 255, activation="relu", name=None):
+    keras.utils.set_random_seed(0)
+    layers = [keras.layers.Rescaling(scale), keras.layers.Conv2D(2, 3, activation=activation)]
+    return keras.Sequential([keras.Input((4, 4, 3)), *layers, keras.layers.Flatten()], name=name)
+
+
+def test_fingerprints_tell_what_a_model_computes():
+    """A teacher whose pixels or activations were mended kept the soft labels of before."""
+    model = keras_file.model_fingerprint(_scaled())
+    # Keras numbers the layers of the second otherwise.
+    assert model == keras_file.model_fingerprint(_scaled(name="other"))
+    changed = _scaled()
+    changed.layers[0].scale = 1 / 127.5
+    others = [_scaled(1 / 127.5), _scaled(activation="tanh"), changed, _model()]
+    found = [keras_file.model_fingerprint(one) for one in others]
+    assert model not in found and found[0] == found[2]
+
+
+def test_fingerprints_tell_the_code_of_other_authors_layers(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    code = (
+        "import keras\n\n\n@keras.saving.register_keras_serializable('written')\n"
+        "class Scaled(keras.layers.Layer):\n    def call(self, x):\n        return x * {}\n"
+    )
+    found = []
+    for factor in (2, 3):
+        (tmp_path / "written_layers.py").write_text(code.format(factor))
+        module = importlib.import_module("written_layers")
+        model = keras.Sequential([keras.Input((3,)), module.Scaled()])
+        found.append(keras_file.model_fingerprint(model))
+    assert found[0] != found[1]
 
 
 def test_of_two_writers_of_a_model_one_wins_whole(tmp_path):

@@ -174,6 +174,11 @@ def test_fingerprints_tell_weights_and_form():
     }
     assert len(found) == 6
     assert KerasPredictor(_network(), ModelSpec(**shape)).fingerprint in found
+    # As where the pixels of a teacher were mended: its weights are the same.
+    changed = _network()
+    layer = next(one for one in changed.layers if isinstance(one, keras.layers.Rescaling))
+    layer.scale /= 2
+    assert KerasPredictor(changed, ModelSpec(**shape)).fingerprint not in found
 
 
 def test_logits_are_put_into_the_datas_order():
