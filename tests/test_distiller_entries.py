@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import warnings
 
 import keras
@@ -246,6 +247,46 @@ def test_augmentation_inside_the_teacher_is_off():
     assert first_step(compiled(linear(), teacher), LABELS)[0]["soft_loss"] == pytest.approx(
         expected, rel=1e-6
     )
+
+
+class Several(keras.Model):
+    """A network without a graph that gives what a function makes of its logits."""
+
+    def __init__(self, made, seed=1):
+        super().__init__()
+        self.network, self.made = linear(seed), made
+        self.build(())
+        self.built = True
+
+    def call(self, image):
+        return self.made(self.network(image))
+
+
+def test_several_outputs_of_a_teacher_without_a_graph_have_names_or_are_told():
+    """As those of Hugging Face's models; they ended in a traceback."""
+    expected = first_step(compiled(linear(), linear(1)), LABELS)[0]["soft_loss"]
+    named = collections.namedtuple("Outputs", ("logits", "hidden"))
+    for made in (
+        lambda logits: named(logits, logits[:, :2]),
+        lambda logits: {"hidden": None, "logits": logits},
+    ):
+        teacher = Several(made)
+        found = first_step(compiled(linear(), teacher, teacher_head="logits"), LABELS)[0]
+        assert found["soft_loss"] == pytest.approx(expected, rel=1e-6)
+    for made, fact in (
+        (lambda logits: (logits, logits), "gives 2 outputs without names: let its call return a"),
+        (lambda logits: None, "gives None"),
+    ):
+        distiller = compiled(linear(), Several(made))
+        refusal(lambda one=distiller: first_step(one, LABELS), ModelError, fact)
+
+
+def test_a_student_in_float8_is_trained():
+    student = linear()
+    student.quantize("float8")
+    before = student.layers[-1].get_weights()[0]
+    compiled(student, linear(1)).train_on_batch(IMAGES, LABELS)
+    assert np.abs(student.layers[-1].get_weights()[0] - before).max() > 0
 
 
 def test_a_quantized_teacher_works_and_a_quantized_student_is_refused():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
+from keras import layers
 from scipy.special import softmax
 from small_students import (
     IMAGES,
@@ -109,6 +110,16 @@ def test_labels_and_teacher_have_momenta_of_their_own(rate, clip_norm):
     assert again.clip_norm == clip_norm
     # Two velocities of two weights, two counts of steps, one learning rate that is no schedule.
     assert len(optimizer.variables) == 6 + (rate == 0.5)
+
+
+def test_a_global_norm_of_two_precisions_is_refused():
+    image = keras.Input((4, 4, 1))
+    x = layers.Dense(4, dtype="float16")(layers.Flatten()(image))
+    student = keras.Model(image, layers.Dense(3)(x))
+    with pytest.raises(ConfigError, match="weights of float16 and float32.*choose clipnorm"):
+        compiled(student, linear(1), keras.optimizers.SGD(0.1, global_clipnorm=1.0))
+    clipped = compiled(student, linear(1), keras.optimizers.SGD(0.1, clipnorm=1.0))
+    assert np.isfinite(clipped.train_on_batch(IMAGES, LABELS)[0])
 
 
 class _Counted(keras.optimizers.schedules.LearningRateSchedule):

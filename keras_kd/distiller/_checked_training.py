@@ -114,6 +114,7 @@ class CheckedTraining(StudentModel):
         )
         # Only now: compiling may have wrapped it for float16.
         _momentum.require_usable(self.optimizer)
+        _settings.require_one_precision(self.optimizer, self.student)
 
     def fit(
         self,

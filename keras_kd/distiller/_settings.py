@@ -348,8 +348,8 @@ def require_trainable(student: keras.Model, teachers: Sequence[keras.Model]) -> 
     Raises:
         ModelError: see above.
     """
-    quantized = keras.dtype_policies.QuantizedDTypePolicy
-    if any(isinstance(layer.dtype_policy, quantized) for layer in all_layers(student)):
+    modes = {layer.dtype_policy.quantization_mode for layer in all_layers(student)}
+    if modes - {None, "float8"}:  # Keras trains in float8.
         raise ModelError(
             f"The student {student.name} was quantized by model.quantize, and its integer weights "
             "can't be trained: "
@@ -373,4 +373,22 @@ def require_trainable(student: keras.Model, teachers: Sequence[keras.Model]) -> 
             f"Student and teacher share weights that training changes ({first}), so the "
             "teacher would change with the student: freeze the shared layers, or give the "
             "student layers of its own (keras.models.clone_model, then set_weights)."
+        )
+
+
+def require_one_precision(optimizer: keras.optimizers.Optimizer, student: keras.Model) -> None:
+    """Refuse a global norm of gradients in several precisions, which ends in a TypeError of
+    TensorFlow's in the first step.
+
+    Raises:
+        ConfigError: the optimizer has a global_clipnorm, and trainable weights differ.
+    """
+    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    kinds = {keras.backend.standardize_dtype(one.dtype) for one in student.trainable_variables}
+    if inner.global_clipnorm and len(kinds) > 1 and keras.backend.backend() == "tensorflow":
+        raise ConfigError(
+            f"The optimizer has a global_clipnorm, and the student {student.name} has weights of"
+            f" {' and '.join(sorted(kinds))}, whose gradients have no common norm in Keras: choose"
+            " clipnorm or clipvalue, or one precision for all layers (mixed_float16 and"
+            " mixed_bfloat16 keep weights in float32)."
         )

@@ -182,15 +182,13 @@ class Teacher:
 
     def chosen(self, outputs: Any) -> Any:
         """Return what the student is compared with of all that the teacher gives."""
+        if outputs is None:
+            raise ModelError(f"The teacher {self.model.name} gives None: let its call return it.")
         if "" not in self._shapes:
-            return (
-                heads.by_name(self.model, outputs)
-                if isinstance(outputs, (list, tuple))
-                else outputs
-            )
+            return self._named(outputs) if isinstance(outputs, (list, tuple)) else outputs
         several = outputs if isinstance(outputs, dict) else None
         if isinstance(outputs, (list, tuple)) and len(outputs) > 1:
-            several = heads.by_name(self.model, outputs)
+            several = self._named(outputs)
         if self.head is None and isinstance(outputs, (list, tuple)):
             if several is not None:
                 raise ModelError(
@@ -206,6 +204,22 @@ class Teacher:
                 f"The teacher {self.model.name} has no output {self.head!r}; it has {known}."
             )
         return several[self.head]
+
+    def _named(self, outputs: Sequence[Any]) -> dict[str, Any]:
+        """Several outputs by their names.
+
+        Raises:
+            ModelError: neither a graph nor the outputs tell their names.
+        """
+        if hasattr(outputs, "_asdict"):
+            return outputs._asdict()
+        if not heads.has_graph(self.model):
+            raise ModelError(
+                f"The teacher {self.model.name} gives {len(outputs)} outputs without names: let its"
+                " call return a dict of them, and choose one with teacher_head=NAME if the student"
+                " has one output."
+            )
+        return heads.by_name(self.model, outputs)
 
     def _outputs(self, outputs: Any) -> Outputs:
         found = _batches.by_head(self.chosen(outputs), self._shapes)
