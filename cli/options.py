@@ -309,8 +309,8 @@ def file_form(command: Callable) -> Callable:
 
 
 def pixel_form(command: Callable) -> Callable:
-    """As `model_form`, for a model that is converted: its image, pixels and classes alone."""
-    return _stating(command, ("input", "range", "mean", "std", "channel_order", "classes"))
+    """As `model_form`, for a model that is converted, whose kind of outputs its graph tells."""
+    return _stating(command, tuple(name for name in _STATEMENTS if name != "output"))
 
 
 def _stating(command: Callable, names: Sequence[str]) -> Callable:

@@ -87,7 +87,8 @@ def export(
 
     def scores(path: Path, name: str = "") -> dict[str, Any]:
         taken = _spec_of_file(spec, settings)
-        file = predictors.LiteRTPredictor(path, stored_spec.of_model(path) or taken)
+        told = stored_spec.of_model(path) or taken
+        file = predictors.LiteRTPredictor(path, told, settings.stated.head)
         # Its graph does not show it.
         file.is_untrained = is_untrained(built)
         scored.update(_scores(file, settings, taken, terminal, name or path.name))
@@ -177,7 +178,7 @@ def _calibrated(
     """The model with honest probabilities, its temperature, and a sentence for its card."""
     validation = settings.load("validation", spec.size)
     terminal.skipped(validation.skipped)
-    predictor = predictors.KerasPredictor(model, spec)
+    predictor = predictors.KerasPredictor(model, spec, head=settings.stated.head)
     if spec.class_names is None and predictor.tells_classes:
         class_order.assume_order_of_data(predictor, train, tell)
     temperature = calibration.fitted_temperature(predictor, validation)

@@ -166,6 +166,11 @@ def require_consistent(settings: ExportSettings) -> None:
             "--bundle, --tune and --format qat need --data: training images to learn or calibrate"
             " on, others to score."
         )
+    if settings.stated.head is not None and settings.data is None:
+        raise ConfigError(
+            "--head names the output that is scored, and all outputs are written: add --data, or"
+            " leave it out."
+        )
     if settings.keep_float and settings.format != "int8":
         raise ConfigError(
             f"--keep-float belongs to --format int8: leave it out. Received: {settings.format}."

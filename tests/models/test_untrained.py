@@ -43,3 +43,13 @@ def test_a_kernel_of_one_dimension_is_no_draw() -> None:
             return image * self.kernel
 
     assert not is_untrained(keras.Sequential([keras.Input((8, 8, 3)), Scale(), _model()]))
+
+
+def test_attention_and_gates_begin_with_other_numbers() -> None:
+    image = keras.Input((8, 8))
+    attended = layers.MultiHeadAttention(2, 4)(image, image)
+    model = keras.Model(image, layers.Dense(3)(layers.LSTM(4)(attended)))
+    assert is_untrained(model)
+    model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    model.train_on_batch(np.random.default_rng(0).normal(size=(4, 8, 8)), np.array([0, 1, 2, 0]))
+    assert not is_untrained(model)

@@ -225,3 +225,23 @@ def test_data_of_a_run_that_left_out_bad_rows(student, tmp_path, capsys):
     told = capsys.readouterr().err
     assert "all predictions are right" in told and "leave --calibrate out" in told
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_model_of_two_outputs_of_classes_is_scored_by_the_one_that_is_named(
+    data, tmp_path, capsys
+):
+    """An int8 file of such a model could not be had at all: its ranges need --data."""
+    image = keras.Input((8, 8, 3))
+    brightness = keras.layers.GlobalAveragePooling2D()(image)
+    dense = keras.layers.Dense(2, name="kinds")
+    model = keras.Model(image, {"kinds": dense(brightness), "features": brightness})
+    dense.set_weights([np.array([[-1.0, 1]] * 3) / 8, np.array([48.0, -48])])
+    path, out = tmp_path / "model.keras", tmp_path / "model.tflite"
+    model.save(path)
+    given = [str(path), "--format", "int8", "--out", str(out), "--classes", ",".join(CLASSES)]
+    assert called("export", *given, "--data", str(data)) == 2 and not out.exists()
+    assert "choose one by --head" in capsys.readouterr().err
+    assert called("export", *given, "--head", "kinds") == 2
+    assert "add --data" in capsys.readouterr().err
+    result = exported(capsys, path, *given[1:], "--head", "kinds", "--data", data)
+    assert result["test"]["accuracy"] == 1.0 and out.exists()
