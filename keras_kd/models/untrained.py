@@ -19,8 +19,8 @@ def is_untrained(model: keras.Model) -> bool:
         model: any built model.
 
     Returns:
-        True if all of its biases are these and all of its kernels lie within these bounds; False also
-            for models without biases and for those with other initial weights.
+        True if all of its biases are these and all of its kernels lie within these bounds; False
+            also for models without biases and for those with other initial weights.
     """
     biases = [weight for weight in model.weights if weight.name == "bias"]
     kernels = [weight for weight in model.weights if weight.name == "kernel"]

@@ -7,6 +7,8 @@ the others.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +30,8 @@ _WEIGHTED = (*_CONVOLUTIONS, "FULLY_CONNECTED", "BATCH_MATMUL", "TRANSPOSE_CONV"
 def of_model(model: keras.Model) -> int:
     """Count the multiply-accumulates of a Keras model, from the shapes in its TensorFlow graph.
 
+    The bodies of its loops, as of an LSTM, count once.
+
     Args:
         model: has one input of fixed shape.
 
@@ -39,8 +43,22 @@ def of_model(model: keras.Model) -> int:
     specification = tf.TensorSpec((1, *model.inputs[0].shape[1:]), model.inputs[0].dtype)
     # Keras traces its layers without AutoGraph too, which would read and rewrite their code.
     function = tf.function(lambda image: model(image, training=False), autograph=False)
-    graph = function.get_concrete_function(specification).graph
+    with _one_graph():
+        graph = function.get_concrete_function(specification).graph
     return sum(_of_operation(operation) for operation in graph.get_operations())
+
+
+@contextmanager
+def _one_graph() -> Iterator[None]:
+    """Trace what Keras compiles on its own, as convolutions of several groups, in its place."""
+    import tensorflow as tf
+
+    before = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(before)
 
 
 def _of_operation(operation: tf.Operation) -> int:
@@ -50,7 +68,11 @@ def _of_operation(operation: tf.Operation) -> int:
     if operation.type == "DepthwiseConv2dNative":
         height, width, _, _ = operation.inputs[1].shape
         return operation.outputs[0].shape.num_elements() * height * width
-    if operation.type in ("MatMul", "BatchMatMulV2"):
+    if operation.type == "Conv2DBackpropInput":
+        # Each input pixel is spread over the whole kernel: the input counts, not the output.
+        height, width, channels, _ = operation.inputs[1].shape
+        return operation.inputs[2].shape.num_elements() * height * width * channels
+    if operation.type in ("MatMul", "BatchMatMulV2", "BatchMatMulV3"):  # the last of integers
         transposed = operation.get_attr("transpose_a" if operation.type == "MatMul" else "adj_x")
         return (
             operation.outputs[0].shape.num_elements()

@@ -266,6 +266,18 @@ def test_a_head_inside_of_a_nested_model_is_refused_rather_than_kept():
             fine_tuning.with_new_head(keras.Model(image, whole(image)), 3, (8, 8, 3))
 
 
+def test_outputs_of_several_bodies_are_told_with_the_way_out():
+    image = keras.Input((8, 8, 3))
+    pooled = [
+        layer()(image) for layer in (keras.layers.GlobalAveragePooling2D, keras.layers.Flatten)
+    ]
+    source = keras.Model(
+        image, [keras.layers.Dense(2, name=n)(x) for n, x in zip("ab", pooled, strict=True)]
+    )
+    with pytest.raises(ModelError, match=r"\(a, b\) don't share .* give a file with one of them"):
+        fine_tuning.with_new_head(source, 3, (8, 8, 3))
+
+
 def test_layers_named_as_the_new_head_are_renamed():
     image = keras.Input((8, 8, 3))
     x = keras.layers.GlobalAveragePooling2D(name="features")(image)

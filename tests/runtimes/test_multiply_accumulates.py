@@ -47,6 +47,18 @@ def test_model_and_file_count_alike(format, tmp_path):
     assert multiply_accumulates.parameters(path) == weights
 
 
+def test_groups_transposes_and_integers_are_counted():
+    """Each counted as 0: Keras compiles groups on their own."""
+    image = keras.Input((8, 8, 4))
+    x = layers.Conv2D(6, 3, groups=2)(image)  # 6*6*6 outputs of 3*3*2
+    x = layers.Conv2DTranspose(5, 3, strides=2)(x)  # 6*6*6 inputs to 3*3*5
+    dense = layers.Dense(7)
+    model = keras.Model(image, dense(layers.GlobalAveragePooling2D()(x)))
+    dense.quantize("int8")
+    found = multiply_accumulates.of_model(model)
+    assert found == 6 * 6 * 6 * 3 * 3 * 2 + 6 * 6 * 6 * 3 * 3 * 5 + 5 * 7
+
+
 def test_einsum_counts_each_combination_once():
     image = keras.Input((4, 6, 3))
     model = keras.Model(image, layers.EinsumDense("bhwc,cd->bhwd", output_shape=(4, 6, 7))(image))

@@ -166,7 +166,11 @@ def _features(model: keras.Model) -> keras.KerasTensor:
     found = {id(features): features for features in map(_before_head, model.outputs)}
     features = next(iter(found.values()))
     if len(found) > 1 or len(features.shape) not in (2, 4):
-        raise ModelError(f"The heads of {model.name} don't share one body that ends in features.")
+        raise ModelError(
+            f"The outputs of {model.name} ({', '.join(model.output_names)}) don't share one body"
+            " that ends in features, on which new heads could stand: give a file with one of them,"
+            " keras.Model(model.input, model.outputs[0])."
+        )
     last = layer_of(features)
     # Below a new head, what a kept one gives would be all that is left of the features.
     if model_heads.output_kind(keras.Model(model.inputs[0], features)) in (
