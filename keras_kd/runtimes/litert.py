@@ -336,7 +336,8 @@ def _digest(content: bytes, size: tuple[int, int, int] | None = None) -> bytes:
 def _try(path: str, seconds: int, memory: int, *size: int) -> None:
     """Compute once on pixels of every value."""
     with trial.bounded(os.stat(path).st_size, seconds, memory):
-        model = LiteRTModel(path, trusted=True, size=size or None)
+        sides = (size[0], size[1], size[2]) if size else None
+        model = LiteRTModel(path, trusted=True, size=sides)
         pixels = np.arange(math.prod(model.input_shape)) % 256
         model.predict_heads(pixels.astype(np.uint8).reshape(1, *model.input_shape))
 
