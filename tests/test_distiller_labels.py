@@ -129,6 +129,11 @@ def test_batches_with_weights_of_heads_that_a_student_has_not_are_refused():
             "outputs of the teacher are a list of 24",
         ),
         ((IMAGES, LABELS, WEIGHTS.tolist()), "sample weights are a list of 24"),
+        (
+            (IMAGES, {"label": LABELS, "teacher": LOGITS.astype(object)}),
+            "outputs of the teacher are an array of object",
+        ),
+        ((IMAGES, LABELS, WEIGHTS.astype(str)), "sample weights are an array of <U"),
         ((list(IMAGES), LABELS), "images are a list of 24"),
         ((IMAGES, LABELS, WEIGHTS[:7]), "24 images and 7 sample weights"),
         ((IMAGES, LABELS[:7]), "24 images and 7 labels"),
@@ -139,6 +144,14 @@ def test_lists_and_too_few_of_python_code_are_refused_in_a_sentence(ways, batch,
     distiller = compiled(linear(), beta=0.0, alpha=1.0)
     refusal(lambda: distiller.fit(ways(*batch), verbose=0), DataError, fact)
     refusal(lambda: distiller.evaluate(ways(*batch), verbose=0), DataError, fact)
+
+
+def test_rows_of_a_data_set_are_told_to_become_pairs():
+    """As Hugging Face's data sets give them."""
+    tf = pytest.importorskip("tensorflow")
+    rows = tf.data.Dataset.from_tensor_slices({"image": IMAGES, "label": LABELS}).batch(8)
+    distiller = compiled(linear(), beta=0.0, alpha=1.0)
+    refusal(lambda: distiller.fit(rows), DataError, "dicts of image, label, and pairs", "row['l")
 
 
 def test_a_checked_data_set_is_the_users_own():

@@ -308,6 +308,15 @@ def test_percentages_are_refused_unless_they_are_stated_to_be_logits(way):
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_what_a_quantized_file_gives_is_refused_before_it_is_scaled(way, dtype):
+    """Its softmax in steps of 1/256 was taken for logits of 0 to 255."""
+    steps = np.round(255 * PROBABILITIES) - (128 if dtype == "int8" else 0)
+    y = {"label": LABELS, "teacher": steps.astype(dtype)}
+    refusal(lambda: soft_loss(compiled(linear()), way, y), DataError, f"are {dtype}", "* scale")
+
+
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("row", [[np.nan, 0, 0], [np.inf, 0, 0], [-np.inf] * 3])
 def test_rows_that_are_no_distribution_are_refused(way, row):
     stored, distiller = LOGITS.copy(), compiled(linear())

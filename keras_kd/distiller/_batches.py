@@ -165,6 +165,8 @@ def require_arrays(images: Any, y: Any, sample_weight: Any = None) -> None:
         for head, one in (values if isinstance(values, dict) else {"": values}).items():
             of = f" of head {head!r}" if head else ""
             _require_array(one, name + of)
+            if name != "labels":  # Words among them have a sentence of their own.
+                _require_numbers(one, name + of)
             length = _length(one)
             if None not in (count, length) and length != count:
                 raise DataError(
@@ -184,6 +186,15 @@ def _require_array(values: Any, name: str) -> None:
         )
 
 
+def _require_numbers(values: Any, name: str) -> None:
+    """Refuse arrays of words or of Python's objects, which TensorFlow can't read."""
+    if isinstance(values, np.ndarray) and values.dtype.kind in "OSU":
+        raise DataError(
+            f"The {name} are an array of {values.dtype}: expected numbers, which"
+            " array.astype('float32') makes of numbers."
+        )
+
+
 def _length(values: Any) -> int | None:
     """The number of images in arrays, as far as it is known."""
     flat = keras.tree.flatten(values) if isinstance(values, (dict, list, tuple)) else [values]
@@ -191,13 +202,25 @@ def _length(values: Any) -> int | None:
     return known[0] if known else None
 
 
-def require_given(labels: Any) -> None:
+def require_given(labels: Any, images: Any = None, student: keras.Model | None = None) -> None:
     """Refuse batches without labels.
+
+    Args:
+        labels: of the batch.
+        images: of the batch, in which rows of a data set have their labels, too.
+        student: whose inputs these images are.
 
     Raises:
         DataError: the labels are None.
     """
     if labels is None:
+        inputs = _input_names(student) if student else []
+        if inputs and isinstance(images, dict) and set(images) - set(inputs) and len(images) > 1:
+            raise DataError(
+                f"The batches are dicts of {', '.join(map(str, images))}, and pairs of images and"
+                " labels are expected: dataset.map(lambda row: (row['image'], row['label'])) makes"
+                " them, with the names of the two."
+            )
         raise DataError(
             "The images have no labels: give them, or learn from the teacher alone with its answers"
             " as the labels, keras.ops.softmax(teacher.predict(images)), and alpha=0."

@@ -93,6 +93,21 @@ def require_kind(kind: OutputKind, name: str, columns: int) -> None:
         )
 
 
+def require_scaled(outputs: Any, name: str) -> None:
+    """Refuse whole numbers of 8 bits, which stand for others in a quantized file.
+
+    Raises:
+        DataError: the outputs are uint8 or int8.
+    """
+    dtype = keras.backend.standardize_dtype(outputs.dtype)
+    if dtype in ("uint8", "int8"):
+        raise DataError(
+            f"The teacher's outputs{f' of head {name!r}' if name else ''} are {dtype}, as a"
+            " quantized file gives them: give the numbers that they stand for, (outputs -"
+            " zero_point) * scale in float32, or state teacher_output='logits'."
+        )
+
+
 def warn_of_kind(kind: OutputKind, whose: str) -> None:
     """Say once that probabilities were found and what is done with them."""
     if kind in ("probabilities", "sigmoids"):

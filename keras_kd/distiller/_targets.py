@@ -12,7 +12,7 @@ import keras
 
 from keras_kd.distiller import _batches
 from keras_kd.distiller._features import Matching
-from keras_kd.distiller._outputs import OutputFaults, Outputs, require_kind
+from keras_kd.distiller._outputs import OutputFaults, Outputs, require_kind, require_scaled
 from keras_kd.distiller._same_answers import SameAnswers
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._teacher import Teachers
@@ -69,7 +69,7 @@ class TargetMaker:
         if isinstance(y, _batches.Targets):
             return y
         stored, label = _batches.teacher(y), _batches.label(y)
-        _batches.require_given(label)
+        _batches.require_given(label, x, self._student)
         _batches.require_shape(x, self._student)
         if self._matching:
             outputs, features = self._live.with_features(self._matching.teacher, x)
@@ -134,6 +134,8 @@ class TargetMaker:
         }
         for name, kind in kinds.items():
             require_kind(kind, name, columns[name])
+            if self._stated is None:
+                require_scaled(given[name], name)
         return Outputs(given, kinds)
 
     def _as_rows(self, outputs: Outputs) -> Outputs:

@@ -1,8 +1,10 @@
 """What keras_internals reads behind Keras' public names: each fails when a release changes it."""
 
 import keras
+import pytest
 from keras import layers
 
+from keras_kd.errors import ModelError
 from keras_kd.models.architectures.efficientformer import LayerScale
 from keras_kd.models.surgery import keras_internals as internals
 
@@ -11,6 +13,17 @@ def _model() -> tuple[keras.Model, layers.Dense, list[keras.KerasTensor]]:
     first, second, shared = keras.Input((4,)), keras.Input((4,)), layers.Dense(2, name="shared")
     outputs = [shared(first), shared(second)]
     return keras.Model([first, second], layers.Add(name="sum")(outputs)), shared, outputs
+
+
+def test_what_is_refused_in_a_call_keeps_its_sentence():
+    class Refusing(layers.Layer):
+        def call(self, image):
+            raise ModelError("One sentence.")
+
+    for call in (Refusing(), keras.Sequential([Refusing()])):
+        with pytest.raises(ModelError) as caught:
+            call(keras.ops.zeros((1, 2)))
+        assert str(caught.value) == "One sentence."
 
 
 def test_functional_is_the_class_of_models_made_of_tensors():

@@ -12,6 +12,10 @@ from typing import Any
 import keras
 from keras.src.backend.common import global_state
 
+from keras_kd.errors import KerasKDError
+
+# Around what is raised in a `call`, Keras writes its arguments, unless it has done so before.
+KerasKDError._keras_call_info_injected = True  # type: ignore[attr-defined]
 # Functional has no public name, and keras.Model says nothing of whether a graph is known.
 Functional: type[keras.Model] = keras.src.models.Functional
 # Models whose layers and their connections can be read.
