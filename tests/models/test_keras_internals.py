@@ -20,10 +20,17 @@ def test_what_is_refused_in_a_call_keeps_its_sentence():
         def call(self, image):
             raise ModelError("One sentence.")
 
-    for call in (Refusing(), keras.Sequential([Refusing()])):
-        with pytest.raises(ModelError) as caught:
-            call(keras.ops.zeros((1, 2)))
-        assert str(caught.value) == "One sentence."
+    class Outer(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.inner = Refusing()
+
+        def call(self, image):
+            return self.inner(image)
+
+    with pytest.raises(ModelError) as caught:
+        Outer()(keras.ops.zeros((1, 2)))
+    assert str(caught.value) == "One sentence."
 
 
 def test_functional_is_the_class_of_models_made_of_tensors():
