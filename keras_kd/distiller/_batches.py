@@ -214,7 +214,7 @@ def require_given(labels: Any, images: Any = None, student: keras.Model | None =
         DataError: the labels are None.
     """
     if labels is None:
-        inputs = _input_names(student) if student else []
+        inputs = input_names(student) if student else []
         if inputs and isinstance(images, dict) and set(images) - set(inputs) and len(images) > 1:
             raise DataError(
                 f"The batches are dicts of {', '.join(map(str, images))}, and pairs of images and"
