@@ -21,6 +21,7 @@ from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import Teacher, Teachers
 from keras_kd.distiller._tensorflow_steps import step, step_of_two_gradients
 from keras_kd.models import heads, output_kinds
+from keras_kd.models.surgery.keras_internals import metrics_of_outputs
 
 __all__ = ["DistillationOrientedSGD", "Distiller", "FeatureMatch"]
 
@@ -301,6 +302,7 @@ class Distiller(CheckedTraining):
         """The labels' and the teacher's part of the loss."""
         outputs, maps = y_pred if self._matching else (y_pred, [])
         targets = self._targets(x, y)
+        self._check_metrics(targets.label, outputs)
         rows = self._rows(targets, outputs, sample_weight)
         of_heads = [self._heads[name](*of_head) for name, of_head in rows.items()]
         hard, soft, of_labels, of_teacher = map(sum, zip(*of_heads, strict=True))
@@ -322,6 +324,7 @@ class Distiller(CheckedTraining):
 
     def _plain_loss(self, y: Any, outputs: Any, sample_weight: Any) -> Any:
         targets = _batches.Targets(_batches.label(y))
+        self._check_metrics(targets.label, outputs)
         total = 0.0
         for name, rows in self._rows(targets, outputs, sample_weight).items():
             label, _, output, weights = rows
@@ -331,6 +334,13 @@ class Distiller(CheckedTraining):
     def _targets(self, x: Any, y: Any) -> _batches.Targets:
         checked = self._checked_before["train_function"]
         return self._target_maker.of(x, y, self._learns_from_teacher, checked)
+
+    def _check_metrics(self, labels: Any, outputs: Any) -> None:
+        """Refuse metrics that do not fit, before the step: in eager mode nothing is traced."""
+        labels, given = _metrics.shown(labels, outputs, self._shapes, self._heads)
+        whole = [part if isinstance(outputs, dict) else part[""] for part in (labels, given)]
+        of_heads = dict(zip(sorted(given), metrics_of_outputs(self, *whole), strict=False))
+        _metrics.require_computable(of_heads, labels, self._columns)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
@@ -344,7 +354,7 @@ class Distiller(CheckedTraining):
             if name in weights:
                 shape, rows = self._shapes[name], self._shapes[name].outputs(output)
                 weights[name] = shape.weights(weights[name], rows, _batches.rows(outputs))
-        labels, given = self._shown_to_metrics(_batches.label(y), outputs)
+        labels, given = _metrics.shown(_batches.label(y), outputs, self._shapes, self._heads)
         # As in Keras, fit's class_weight counts in training.
         of_classes = self._class_weights_of_fit if self._reports_parts else {}
         weights = _metrics.weights(labels, weights, of_classes, self._heads)

@@ -28,7 +28,6 @@ from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import PROBED_IMAGES, Teachers
 from keras_kd.errors import ConfigError
 from keras_kd.models.output_kinds import stated_kind
-from keras_kd.models.surgery.keras_internals import metrics_of_outputs
 
 PROBED_ROWS = 4096  # of a teacher's stored outputs, to find out their kind
 
@@ -332,8 +331,6 @@ class CheckedTraining(StudentModel):
         """
         self._check_labels(targets)
         labels = _batches.by_head(targets.label, self._heads)
-        # Here, before the step: in eager mode nothing is traced before it.
-        self._check_metrics(targets.label, outputs)
         weights, images = _batches.weights(sample_weight, self._heads), _batches.rows(outputs)
         found = {}
         for name, output in _batches.by_head(outputs, self._heads).items():
@@ -347,26 +344,6 @@ class CheckedTraining(StudentModel):
             given = [rows[3] for rows in found.values() if rows[3] is not None]
             self.faults.update_state(checked, given, images)
         return found
-
-    def _check_metrics(self, labels: Any, outputs: Any) -> None:
-        labels, given = self._shown_to_metrics(labels, outputs)
-        shown = [part if isinstance(outputs, dict) else part[""] for part in (labels, given)]
-        of_heads = metrics_of_outputs(self, *shown)
-        _metrics.require_computable(
-            dict(zip(sorted(given), of_heads, strict=False)), labels, self._columns
-        )
-
-    def _shown_to_metrics(self, labels: Any, outputs: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Labels and outputs by head, as metrics compare them."""
-        given = _batches.by_head(outputs, self._heads)
-        labels = _batches.by_head(labels, self._heads)
-        for name, output in given.items():
-            shape, rows = self._shapes[name], self._shapes[name].outputs(output)
-            labels[name] = shape.labels_of_metrics(_batches.required(labels, name), rows)
-            given[name] = self._heads[name].shown_to_metrics(rows)
-            if self._heads[name].binary:
-                labels[name] = _metrics.labels_of_one_logit(labels[name])
-        return labels, given
 
     def _stored_of_classes(self, stored: Any) -> dict[str, np.ndarray | None]:
         """A teacher's stored outputs by head of classes; None where they are not known now."""

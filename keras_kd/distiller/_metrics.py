@@ -9,6 +9,8 @@ from typing import Any
 import keras
 from keras import losses, metrics, ops
 
+from keras_kd.distiller import _batches
+from keras_kd.distiller._shapes import HeadShape
 from keras_kd.errors import ConfigError
 from keras_kd.losses import class_weight_each
 from keras_kd.models.surgery.keras_internals import is_of_keras, metric_function
@@ -154,6 +156,30 @@ def labels_of_one_logit(labels: Any) -> Any:
     if len(labels.shape) != 2 or labels.shape[-1] != 2:
         return ops.reshape(labels, (-1, 1))
     return ops.cast(labels[:, 1:] > labels[:, :1], "float32")
+
+
+def shown(
+    labels: Any, outputs: Any, shapes: Mapping[str, HeadShape], heads: Mapping[str, Any]
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return labels and outputs of a batch by head, as metrics compare them.
+
+    Args:
+        labels: of the batch.
+        outputs: the student's.
+        shapes: of its heads.
+        heads: a `ClassHead` or `ValueHead` for each.
+
+    Raises:
+        ModelError: a head has no labels.
+    """
+    given, found = _batches.by_head(outputs, heads), _batches.by_head(labels, heads)
+    for name, output in given.items():
+        rows = shapes[name].outputs(output)
+        found[name] = shapes[name].labels_of_metrics(_batches.required(found, name), rows)
+        given[name] = heads[name].shown_to_metrics(rows)
+        if heads[name].binary:
+            found[name] = labels_of_one_logit(found[name])
+    return found, given
 
 
 def weights(
