@@ -134,7 +134,7 @@ def _near_by(band: int, hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Which hashes are near to one of the others whose band differs in one bit or none."""
     values, own = _band(band, others), _band(band, hashes)
     order = np.argsort(values, kind="stable")
-    starts = np.searchsorted(values[order], np.arange(2**_WIDTH + 1))
+    starts = np.append(0, np.cumsum(np.bincount(values, minlength=2**_WIDTH)))
     found = np.zeros(len(hashes), bool)
     for flipped in (0, *(1 << bit for bit in range(_WIDTH))):
         unknown = np.flatnonzero(~found)
