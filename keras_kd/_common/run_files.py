@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from keras_kd._common.checked_files import read_json, read_text
 from keras_kd.errors import OutputError
 
 OPTIONS = "config.toml"
@@ -32,3 +33,16 @@ def refuse_run(folder: Path) -> None:
 def exported_file(format: str) -> str:
     """Name of the student's file in a `.tflite` format."""
     return f"student_{format}.tflite"
+
+
+def is_exported_by_run(file: Path) -> bool:
+    """Return whether a file is there that the finished run in its folder exported and scored.
+
+    Args:
+        file: the file, which may be missing.
+    """
+    try:
+        found = read_json(read_text(file.parent / METRICS), {"exported": ({str: dict}, None)})
+    except (OSError, ValueError):
+        return False
+    return file.exists() and file.name in map(exported_file, found.get("exported") or ())

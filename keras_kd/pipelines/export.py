@@ -98,6 +98,11 @@ def export(
         made = bundling.write(conversion, out, description, command, scores)
     else:
         place = Path(out or source.with_name(f"{source.stem}_{settings.format}{ending}"))
+        if run_files.is_exported_by_run(place):
+            terminal.say(
+                f"{place} is replaced: {run_files.CARD} of that run has the scores of the file"
+                " before it, which another --out would keep."
+            )
         made = _written(conversion, place, scores)
     if settings.layer_errors is not None:
         _write_layer_errors(made, settings.layer_errors)

@@ -192,12 +192,18 @@ def test_a_model_of_open_size_is_exported_for_the_stated_one(data, student, tmp_
     model.set_weights(fixed.get_weights())
     model.save(tmp_path / "open.keras")
     command = ["export", str(tmp_path / "open.keras"), "--format", "float32"]
+    # In a run's folder, in place of its own file.
+    (tmp_path / "metrics.json").write_text('{"exported": {"float32": {}}}')
+    (tmp_path / "student_float32.tflite").touch()
+    command += ["--out", str(tmp_path / "student_float32.tflite")]
     assert called(*command) == 2
     assert "takes images of any size" in capsys.readouterr().err
     stated = ["--input", "40x48x1", "--classes", ",".join(CLASSES), "--data", str(data), "--json"]
     assert called(*command, *stated) == 0
-    result = json.loads(capsys.readouterr().out)
+    shown = capsys.readouterr()
+    result = json.loads(shown.out)
     assert result["test"]["accuracy"] == 1
+    assert "student_float32.tflite is replaced: README.md of that run has the scores" in shown.err
     images = np.random.default_rng(0).integers(0, 256, (3, 40, 48, 1), np.uint8)
     found = predictors.load(result["file"]).logits(images)
     np.testing.assert_allclose(found, model.predict(images.astype("float32")), atol=1e-4)
