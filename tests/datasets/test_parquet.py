@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 from PIL import Image
 
 from keras_kd import datasets
+from keras_kd.datasets import splits
 from keras_kd.errors import DataError
 
 pyarrow = pytest.importorskip("pyarrow", reason="needs the extra parquet")
@@ -308,7 +310,7 @@ def test_numbers_of_a_test_split_are_not_taken_for_places_among_training_names(
     ("labels", "told"),
     [
         (["2", "0"], "test.parquet has numbers as labels, and other files have names"),
-        ([-1, -1], "row 0: the label is -1, .*-1 stands for no label"),
+        ([-1, 7], "row 0: the label is -1, expected one of the 3 classes"),
         ([None, None], "test.parquet has labels of type null: expected whole numbers or names"),
     ],
 )
@@ -319,6 +321,24 @@ def test_labels_of_a_test_split_beside_training_names_are_told_by_what_they_are(
     _write(tmp_path / "test.parquet", [*map(_png, _pixels(2))], labels)
     with pytest.raises(DataError, match=told):
         datasets.load(tmp_path, "test")
+
+
+@pytest.mark.parametrize("labels", [[-1] * 6, [None, "", "-1"] * 2])
+def test_a_test_split_without_labels_is_held_out_and_told(labels: list, tmp_path: Path) -> None:
+    """As of ImageNet: refused, and with --skip-bad-rows it had no images."""
+    names = NAMES if labels[0] == -1 else ()
+    own = [0, 1] * 10 if names else ["sun", "moon"] * 10
+    for split, written, count in (("train", own, 20), ("test", labels, 6)):
+        _write(tmp_path / f"{split}.parquet", [*map(_png, _pixels(count))], written, names)
+    told = "no row of test has a label; the images of test are taken from those of training"
+    assert [len(datasets.load(tmp_path, split)) for split in datasets.SPLITS] == [16, 2, 2]
+    assert told in datasets.passed_over(tmp_path)
+    # In place, every tenth shard of the training is taken.
+    pytest.importorskip("fsspec", reason="needs the extra shards")
+    for number in range(2):
+        shutil.copy(tmp_path / "train.parquet", tmp_path / f"train-{number}.parquet")
+    data = splits.load(f"shards:{tmp_path}", size=16)
+    assert (len(data.test), data.training_images) == (20, 20) and told in data.passed_over
 
 
 def test_a_list_of_names_that_contradicts_the_files_own_is_refused(tmp_path: Path) -> None:

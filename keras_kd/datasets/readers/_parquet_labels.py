@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -124,6 +124,20 @@ def numbers(
             f"{problems[0]}, {expected}; {mend}, or leave out all such rows with --skip-bad-rows."
         )
     return values, problems
+
+
+def are_missing(labels: Iterable[Any]) -> bool:
+    """Whether there are labels, and all stand for none, as in test splits that keep theirs secret.
+
+    Args:
+        labels: as they stand in their files, read up to the first that is none such.
+    """
+    missing = False
+    for label in labels:
+        missing = label in (None, -1, "", "-1") or label != label
+        if not missing:
+            break
+    return missing
 
 
 def require_kind(file: Path, kind: Any) -> None:

@@ -138,6 +138,19 @@ def in_several(groups: Groups) -> list[str]:
     return lines
 
 
+def without_labels(splits: Collection[str]) -> list[str]:
+    """Say which splits on disk are held out of the training images, as none of their images has a
+    label.
+
+    Args:
+        splits: names of splits.
+    """
+    return [
+        f"no row of {split} has a label; the images of {split} are taken from those of training"
+        for split in splits
+    ]
+
+
 def named_alike(classes: Iterable[Sequence[Path]]) -> list[str]:
     """Say that files of which images are drawn for splits may show one person or film, where most
     have names that begin as others', as S010_004.png and S010_007.png.

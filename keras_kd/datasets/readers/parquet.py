@@ -19,8 +19,9 @@ with class folders. Images are gray if the first one is.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -63,7 +64,7 @@ def load_splits(
             "parquet needs a path: give parquet:PATH, a folder with train-….parquet or"
             " train/….parquet."
         )
-    shards = _shards(path)
+    shards = _labelled(path)
     others = [file for split in splits if split != "train" for file in shards.get(split, ())]
     stated = [(file, _parquet_files.stated(file)) for file in (*shards["train"], *others)]
     _parquet_labels.require_same_names(stated)
@@ -107,8 +108,8 @@ def remarks(path: Path) -> list[str]:
     """Report classes that are only numbers or mean the same, columns that are not read, and missing
     files. Arguments: see `datasets`.
     """
-    shards = _shards(path)
-    files = [str(file) for own in shards.values() for file in own]
+    every, shards = _shards(path), _labelled(path)
+    files = [str(file) for own in every.values() for file in own]
     names = _class_names(shards["train"], path)
     schema = _parquet_files.opened(shards["train"][0]).schema_arrow
     read = [_parquet_files.column(schema, kind) for kind in ("image", "label")]
@@ -118,6 +119,7 @@ def remarks(path: Path) -> list[str]:
         *class_names.doubts(names),
         *_boxes.remarks(unread),
         *_splitting.unread(unread, shards),
+        *_splitting.without_labels([split for split in every if split not in shards]),
         *_splitting.in_several(_groups(shards, unread)),
         *_tree.lacking(files),
     ]
@@ -151,6 +153,22 @@ def _shards(path: Path) -> dict[str, list[Path]]:
         for split in SPLITS
     }
     return {split: listed for split, listed in shards.items() if listed}
+
+
+def _labelled(path: Path) -> dict[str, list[Path]]:
+    """The files of each split of which an image has a label; those of the others are secret."""
+    return {
+        split: files
+        for split, files in _shards(path).items()
+        # Labels of train are looked at, too, so that what is wrong with them is told first.
+        if not _parquet_labels.are_missing(_labels(files)) or split == "train"
+    }
+
+
+def _labels(files: list[Path]) -> Iterator[Any]:
+    """The different labels of each part of some files."""
+    for _, _, part in _parquet_files.columns(files, "label"):
+        yield from part.unique().to_pylist()
 
 
 def _class_names(shards: list[Path], path: Path, others: Sequence[Path] = ()) -> tuple[str, ...]:

@@ -93,6 +93,8 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
         )
     every = list(zip(listed, _shard_index.entries(listed, skip_bad_rows), strict=True))
     indexed = [one for one in every if one[1].labels or one[1].problems]
+    secret = [split for split in SPLITS[1:] if _are_unlabelled(split, indexed)]
+    indexed = [one for one in indexed if one[0].split not in secret]
     parts = _divided(indexed, path)
     _parquet_labels.require_same_names([(found.url, entry.names) for found, entry in indexed])
     stated = next((entry.names for _, entry in indexed if entry.names), [])
@@ -107,6 +109,7 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
         *_noted(others, "no shard, not read"),
         *_noted(empty, "without images"),
         *_noted(_repeated(parts), "shards whose bytes are those of another one"),
+        *_splitting.without_labels(secret),
         *_splitting.in_several(_groups(parts)),
     )
     made = {
@@ -132,6 +135,14 @@ def _repeated(parts: dict[str, list[Indexed]]) -> list[str]:
                 repeated.append(f"{found.url} of {split} and {seen[entry.content]}")
             seen.setdefault(entry.content, f"{found.url} of {split}")
     return repeated
+
+
+def _are_unlabelled(split: str, indexed: Sequence[Indexed]) -> bool:
+    """Whether a split has shards, of which no row has a label."""
+    labels = [
+        label for found, entry in indexed if found.split == split for label, _ in entry.labels
+    ]
+    return _parquet_labels.are_missing(labels)
 
 
 def _groups(parts: dict[str, list[Indexed]]) -> _splitting.Groups:
