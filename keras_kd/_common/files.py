@@ -52,6 +52,8 @@ def advice(path: str | Path, usual: str = "check the path") -> str:
         path: as it was given; `--data=~/photos` and a configuration leave its `~` as it is.
         usual: what to do with others.
     """
+    if _ADDRESS.match(str(path)):
+        return "download it, and give its path on this machine"
     return _HOME if _begins_at_home(path) else usual
 
 

@@ -18,12 +18,22 @@ _BEGINNINGS = {
 }
 _KERAS = (".keras", ".h5", ".hdf5")
 _MODELS = (*_KERAS, ".tflite", ".onnx")
+_WEIGHTS = ".weights.h5"
+_WHOLE = "load them into their model, and save it whole by model.save('model.keras')"
+_OTHERS = "give the .keras, .h5, .tflite or .onnx file, or the SavedModel, that it was made from"
 _SUFFIXES = {
     ".pth": "PyTorch's: bring its weights into a Keras model by `kerakd import`",
     ".pt": "PyTorch's: bring its weights into a Keras model by `kerakd import`",
     ".safetensors": "weights alone: bring them into a Keras model by `kerakd import`",
     ".pb": "a graph of TensorFlow: give the folder of the SavedModel that it lies in",
     ".json": "a description without weights: give the .keras, .h5 or .tflite file of the model",
+    ".ckpt": f"a checkpoint, weights alone: {_WHOLE}",
+    ".engine": f"TensorRT's: {_OTHERS}",
+    ".mlmodel": f"Core ML's: {_OTHERS}",
+    ".ort": f"ONNX Runtime's own form: {_OTHERS}",
+    ".zip": "an archive: unpack it, unless it is a .keras file of another name",
+    ".pkl": "a pickle, which may hold code and is not read: save the model whole by"
+    " model.save('model.keras')",
 }
 
 
@@ -49,7 +59,7 @@ def require_model(path: Path) -> None:
         return  # Its reader says why.
     text = start.lstrip(b"\xef\xbb\xbf \r\n\t").lower()
     problem = next((what for mark, what in _BEGINNINGS.items() if text.startswith(mark)), None)
-    problem = problem or _SUFFIXES.get(path.suffix.lower()) or _misnamed(path, start)
+    problem = problem or _misnamed(path, start) or _SUFFIXES.get(path.suffix.lower())
     if problem:
         raise ModelError(f"{path} is {problem}.")
 
@@ -68,7 +78,7 @@ def require_keras(path: Path) -> None:
     if path.is_dir():
         require_saved_model(path, _KERAS)
         kind = "a SavedModel"
-    elif _start(path)[4:8] == b"TFL3":
+    elif _start(path)[4:8] == b"TFL3" and path.suffix == ".tflite":
         kind = "a .tflite file"
     elif path.is_file() and path.suffix.lower() == ".onnx":
         kind = "an .onnx file"
@@ -95,13 +105,33 @@ def require_saved_model(folder: Path, suffixes: tuple[str, ...] = _MODELS) -> No
     try:
         if (folder / "saved_model.pb").is_file():
             return
-        models = sorted(file.name for file in folder.iterdir() if file.suffix.lower() in suffixes)
+        found = sorted(folder.iterdir())
+        advice = _advice(folder, found, suffixes)
     except OSError as error:
         raise ModelError(f"{folder} can't be read ({error.strerror}): check the path.") from error
-    advice = (
-        f"give a model that lies in it ({', '.join(models[:5])})" if models else "check the path"
-    )
     raise ModelError(f"{folder} is no SavedModel: it has no file saved_model.pb; {advice}.")
+
+
+def _advice(folder: Path, found: list[Path], suffixes: tuple[str, ...]) -> str:
+    """What to do with a folder that is no SavedModel."""
+    names = [file.name for file in found]
+    models = [
+        name
+        for name in names
+        if Path(name).suffix.lower() in suffixes and not name.endswith(_WEIGHTS)
+    ]
+    # As TensorFlow Serving keeps the versions of a model.
+    models += [one.name for one in found if (one / "saved_model.pb").is_file()]
+    if models:
+        return f"give a model that lies in it ({', '.join(models[:5])})"
+    if any(name.endswith(_WEIGHTS) for name in names) and "config.json" in names:
+        return (
+            "it has the parts of a model, as a preset of KerasHub or an unpacked .keras file: load"
+            " it there, and save it whole by model.save('model.keras')"
+        )
+    if "checkpoint" in names or any(name.endswith(_WEIGHTS) for name in names):
+        return f"it has weights alone: {_WHOLE}"
+    return "check the path"
 
 
 def _start(path: Path) -> bytes:
@@ -112,11 +142,23 @@ def _start(path: Path) -> bytes:
 
 
 def _misnamed(path: Path, start: bytes) -> str | None:
-    """Runtimes are chosen by a file's name."""
-    if start[4:8] == b"TFL3" and path.suffix.lower() != ".tflite":
+    """Runtimes are chosen by a file's name, in small letters."""
+    if start[4:8] == b"TFL3" and path.suffix != ".tflite":
         return f"a .tflite file: call it {path.stem}.tflite"
-    if start.startswith(b"\x89HDF\r\n") and path.suffix == ".keras":
+    if start.startswith(b"\x89HDF\r\n") and path.suffix not in (".h5", ".hdf5"):
         return f"an HDF5 file: call it {path.stem}.h5"
-    if path.suffix in (".h5", ".hdf5") and start.startswith(b"PK") and zipfile.is_zipfile(path):
-        return f"an archive, as .keras files are: call it {path.stem}.keras"
+    if start.startswith(b"PK") and path.suffix != ".keras" and _holds_keras(path):
+        return f"an archive, as .keras files are: call it {path.stem.removesuffix('.keras')}.keras"
+    if start.startswith(b"\x1f\x8b"):
+        return "packed by gzip: unpack it"
+    if path.suffix != path.suffix.lower() and path.suffix.lower() in _MODELS:
+        return f"a model whose name ends in capitals: call it {path.stem}{path.suffix.lower()}"
     return None
+
+
+def _holds_keras(path: Path) -> bool:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "config.json" in archive.namelist()
+    except (OSError, ValueError, zipfile.BadZipFile):
+        return False

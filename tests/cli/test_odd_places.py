@@ -69,6 +69,9 @@ def test_a_home_folder_that_no_shell_put_in_is_told(
         assert called(*line.split()) == 2
         assert "only a shell takes ~ for the home folder" in capsys.readouterr().err
     assert not (tmp_path / "~").exists()
+    for line in ("evaluate https://h/a.keras", "bench gs://h/a.tflite", "export s3://b/a.h5"):
+        assert called(*line.split()) == 2
+        assert "download it, and give its path on this machine" in capsys.readouterr().err
 
 
 def test_empty_data_are_not_the_working_folder(

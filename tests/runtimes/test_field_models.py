@@ -180,6 +180,16 @@ def _other(name: str) -> Callable[[Path], Path]:
     return write
 
 
+def _folder(*names: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        for name in names:
+            (folder / "model" / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / "model" / name).write_bytes(b"")
+        return folder / "model"
+
+    return write
+
+
 def _folder_of_a_file(folder: Path) -> Path:
     _model().export(folder / "saved", verbose=False)
     return folder / "saved" / "saved_model.pb"
@@ -205,6 +215,17 @@ def _folder_of_a_file(folder: Path) -> Path:
         (_other("model.pb"), "SavedModel"),
         (_folder_of_a_file, "folder"),
         (_other("model.json"), "model.json"),
+        (_renamed("keras", "KERAS"), r"call it b\.keras"),
+        (_renamed("keras", "keras.zip"), r"call it b\.keras"),
+        (_renamed("keras", "bin"), r"call it b\.keras"),
+        (_renamed("h5", "ckpt"), r"HDF5.*call it b\.h5"),
+        (_other("model.ONNX"), r"capitals: call it model\.onnx"),
+        (_other("model.ckpt"), "weights alone"),
+        (_other("model.mlmodel"), r"Core ML.*\.onnx file"),
+        (_folder("config.json", "model.weights.h5", "task.weights.h5"), "preset of KerasHub"),
+        (_folder("checkpoint", "model.index"), "weights alone"),
+        (_folder("1/saved_model.pb", "2/saved_model.pb"), r"lies in it \(1, 2\)"),
+        (_folder("model.tflite.part", "deep.keras"), r"lies in it \(deep\.keras\)"),
     ],
 )
 def test_files_that_are_no_classifier_are_named_as_what_they_are(
