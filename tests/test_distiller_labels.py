@@ -240,6 +240,10 @@ def test_arrays_are_checked_before_the_steps_and_what_comes_after_them_in_the_st
     refusal(lambda: distiller.fit(Batches(IMAGES, y), verbose=0), *wrong)
     assert in_steps == {"faults", "output_faults", "same_answers"}
     refusal(lambda: distiller.evaluate(Batches(IMAGES, bad), verbose=0), *wrong)
+    # Nothing is traced anew for arrays after data sets.
+    traced = distiller.test_function
+    distiller.evaluate(IMAGES, LABELS, verbose=0)
+    assert distiller.test_function is traced
 
 
 # --- weights ---

@@ -149,8 +149,6 @@ class CheckedTraining(StudentModel):
         """
         checked = self._check_data(x, y, sample_weight)
         checked = self._find_teacher_kinds(x, y) and checked
-        if checked and self._learns_from_teacher:
-            self._warn_of_same_answers(y)
         sample_weight = _batches.weights_like(y, sample_weight)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
             images, labels, *others = validation_data
@@ -169,6 +167,8 @@ class CheckedTraining(StudentModel):
         else:
             callbacks = [*own, *keras.tree.flatten(callbacks if callbacks is not None else [])]
         with self._weighing(class_weight), self._leaving_out_checks("train_function", checked):
+            if self._checked_before["train_function"] and self._learns_from_teacher:
+                self._warn_of_same_answers(y)
             # Keras gets no class_weight: it would weigh the teacher's term as well.
             return super().fit(
                 x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data,
@@ -240,9 +240,11 @@ class CheckedTraining(StudentModel):
     @contextlib.contextmanager
     def _leaving_out_checks(self, function: str, checked: bool) -> Iterator[None]:
         """Let the steps of a traced function check no labels, weights and stored outputs if all of
-        them were checked before.
+        them were checked before. A function that was traced with the checks keeps them.
         """
-        if checked != self._traced_without_checks[function]:
+        without = self._traced_without_checks[function]
+        checked = checked and (without or getattr(self, function) is None)
+        if without and not checked:
             setattr(self, function, None)
         self._checked_before[function] = self._traced_without_checks[function] = checked
         try:
