@@ -12,8 +12,8 @@ folder, tells the split; all may lie in a folder `data`.
 Columns: `image`, the content of an image file, alone or as the field `bytes` of a struct; `label`,
 a name, or a number whose name stands in Hugging Face's metadata or, one a line, in a `labels.txt`
 beside. Columns of other names serve where that metadata tells one Image and one ClassLabel; others
-are passed over. A split without a file is held out of the training images as
-with class folders. Images are gray if the first one is.
+are passed over. A split without a file, or without a label in any row, is held
+out of the training images as with class folders. Images are gray if the first one is.
 """
 
 from __future__ import annotations

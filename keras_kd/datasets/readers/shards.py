@@ -10,8 +10,9 @@ Parquet has the columns of the data set `parquet`. A sample in a tar file is an 
 same name, `.cls`, its class, or `.json` with the field `label`. A TFRecord holds `tf.train.Example`
 with `image/encoded` and `image/class/label`, or `image` and `label`. Classes are names, or numbers
 whose names stand in Parquet's metadata or, one a line, in a `labels.txt` beside. Of a split without
-files, every tenth training shard is taken, up to 10,000 images. Each start lists the shards and
-reads new ones alone; training reads them again in every epoch, one group at a time.
+files, or without a label in any row, every tenth training shard is taken, up to 10,000 images. Each
+start lists the shards and reads new ones alone; training reads them again in every epoch, one group
+at a time.
 """
 
 from __future__ import annotations

@@ -20,8 +20,9 @@ folders as there are; of several in the folders of splits the one in the row's s
 A split's own table has its word in its name or its folder's; a word in the column goes before it.
 
 Classes that are numbers are named by them, in their order, or by a `labels.txt` beside the table,
-one name a line. The label `nan`, and -1 among numbers, stands for none. A split without rows is
-held out of the training images, as with class folders.
+one name a line. The label `nan`, and -1 among numbers, stands for none. A split without rows, or
+without a label in any of them, is held out of the training images, as with class folders. Boxes in
+images are not read; a table of them with several rows a file is refused.
 """
 
 from __future__ import annotations
