@@ -73,8 +73,8 @@ def check(
     if not isinstance(samples, (Samples, np.ndarray, type(None))):
         raise ExportError(
             f"samples must be an array (N, H, W, C) or Samples. Received: {type(samples).__name__};"
-            " numpy.stack(images) makes one of a list, and numpy.concatenate([images for images,"
-            " labels in dataset.take(8)]) of a data set's batches."
+            " numpy.stack(images) makes one of a list or tensor, and numpy.concatenate([images for"
+            " images, labels in dataset.take(8)]) of a data set's batches."
         )
     if samples is not None and not len(samples):
         raise ExportError("There are no images among the samples: give some of the training data.")

@@ -283,9 +283,15 @@ def require_known(spec: ModelSpec) -> None:
             f" more, and {pixels.MAX_PIXELS:,} pixels at most."
         )
     if spec.input_shape[2] not in (1, 3):
+        is_first = spec.input_shape[0] in (1, 3)
         raise ModelError(
             f"The model takes inputs of shape {spec.input_shape}: expected height, width and 1 or "
-            "3 channels, in this order; a model of another order needs a Permute layer before it."
+            "3 channels, in this order; "
+            + (
+                "a model of another order needs a Permute layer before it."
+                if is_first
+                else "put a layer before it that makes its channels of gray or RGB."
+            )
         )
     if spec.output not in OUTPUTS:
         raise ModelError(f"output must be one of {', '.join(OUTPUTS)}. Received: {spec.output!r}.")
