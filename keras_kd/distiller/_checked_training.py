@@ -20,6 +20,7 @@ from keras_kd.distiller import (
     _settings,
     _streams,
 )
+from keras_kd.distiller._first_batch import FirstBatch
 from keras_kd.distiller._heads import ClassHead, ValueHead
 from keras_kd.distiller._outputs import as_logits, kind_of, require_fit, require_kind, warn_of_kind
 from keras_kd.distiller._shapes import HeadShape
@@ -158,7 +159,7 @@ class CheckedTraining(StudentModel):
         x, validation_data = [
             _streams.checked(one, self._check_shapes) for one in (x, validation_data)
         ]
-        own = [_FirstBatch(), _same_answers.AnswersCallback()]
+        own = [FirstBatch(), _same_answers.AnswersCallback()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
             # Keras adds no history to such a list, and `fit` returns one.
             callbacks = keras.callbacks.CallbackList(
@@ -384,21 +385,3 @@ class CheckedTraining(StudentModel):
 
 def _first_rows(values: Any) -> np.ndarray | None:
     return on_host(values[:PROBED_IMAGES]) if hasattr(values, "shape") else None
-
-
-class _FirstBatch(keras.callbacks.Callback):
-    """Refuses bad labels after the first step, where they were no arrays to check before."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._checked = False
-
-    def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
-        if self._checked:
-            return
-        if keras.backend.backend() == "jax":
-            # JAX keeps the step's variables to itself until the epoch ends.
-            self.model.jax_state_sync()
-        self.model.faults.refuse()
-        self.model.output_faults.refuse()
-        self._checked = True
