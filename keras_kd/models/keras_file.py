@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 import stat
 import sys
 import tempfile
@@ -330,7 +331,8 @@ def _settings(model: keras.Model) -> str:
         config = json.dumps(model.get_config(), sort_keys=True, default=str)
     except NotImplementedError:
         return ""
-    return without_names(config, model)
+    # Classes of this library are known by their registered names, wherever their code lies.
+    return without_names(re.sub(r'"module": "keras_kd\.[^"]*"', '"module": ""', config), model)
 
 
 def without_names(structure: str, model: keras.Model) -> str:

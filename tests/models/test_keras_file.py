@@ -17,6 +17,7 @@ from keras_kd import models
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_file, sources
+from keras_kd.models.architectures.efficientformer import LayerScale
 from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery.compaction import compact
 from keras_kd.runtimes import predictors
@@ -237,6 +238,13 @@ def test_fingerprints_tell_what_a_model_computes():
     others = [_scaled(1 / 127.5), _scaled(activation="tanh"), changed, _model()]
     found = [keras_file.model_fingerprint(one) for one in others]
     assert model not in found and found[0] == found[2]
+
+
+def test_fingerprints_stay_where_code_of_this_library_moves(monkeypatch):
+    model = keras.Sequential([keras.Input((4, 4, 3)), LayerScale()])
+    before = keras_file.model_fingerprint(model)
+    monkeypatch.setattr(LayerScale, "__module__", "keras_kd.elsewhere")
+    assert keras_file.model_fingerprint(model) == before
 
 
 def test_fingerprints_tell_the_code_of_other_authors_layers(tmp_path, monkeypatch):
