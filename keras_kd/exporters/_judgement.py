@@ -162,4 +162,7 @@ def _advice(format: str, errors: Sequence[LayerError]) -> str:
             " format float16, or fine-tune the model with its rounding (the format qat)."
         )
     names = ",".join(bad)
-    return f"{finding}, so keep it in float32 (--keep-float {names}) or use the format float16."
+    return (
+        f"{finding}, so keep it in float32 (kerakd export --keep-float {names}) or use the format"
+        " float16."
+    )
