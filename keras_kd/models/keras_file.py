@@ -314,23 +314,27 @@ def model_fingerprint(model: keras.Model) -> str:
     set later, is not seen; no file has it either.
 
     Args:
-        model: the model; of one without a `get_config`, only weights and modules are seen.
+        model: the model; of one whose `get_config` fails, and of modules that no file has, as those
+            of a notebook, the settings or the code are not seen.
 
     Returns:
         16 hexadecimal digits.
     """
     classes = {type(layer) for layer in all_layers(model) if not is_of_keras_or_keras_kd(layer)}
     modules = {sys.modules.get(kind.__module__) for kind in classes}
-    files = sorted(file for one in modules if (file := getattr(one, "__file__", None)))
-    code = [Path(file).read_bytes() for file in files]
+    files = sorted(filter(None, (getattr(one, "__file__", None) for one in modules)))
+    # A program from standard input or in an archive names a file that is none.
+    code = [Path(file).read_bytes() for file in files if Path(file).is_file()]
     return fingerprint([weights_fingerprint(model), _settings(model), *code])
 
 
 def _settings(model: keras.Model) -> str:
     try:
-        config = json.dumps(model.get_config(), sort_keys=True, default=str)
-    except NotImplementedError:
+        config = json.dumps(model.get_config(), default=str)
+    except Exception:  # Code of other authors, which may raise anything.
         return ""
+    # What Python says of an object without a text of its own has its address.
+    config = re.sub(" at 0x[0-9a-f]+", "", config)
     # Classes of this library are known by their registered names, wherever their code lies.
     return without_names(re.sub(r'"module": "keras_kd\.[^"]*"', '"module": ""', config), model)
 

@@ -6,6 +6,8 @@ import importlib
 import json
 import os
 import re
+import sys
+import types
 import zipfile
 
 import keras
@@ -245,6 +247,40 @@ def test_fingerprints_stay_where_code_of_this_library_moves(monkeypatch):
     before = keras_file.model_fingerprint(model)
     monkeypatch.setattr(LayerScale, "__module__", "keras_kd.elsewhere")
     assert keras_file.model_fingerprint(model) == before
+
+
+class _Odd(keras.Model):
+    """Of a program that no file has, with settings that JSON can't hold."""
+
+    __module__ = "of_standard_input"
+
+    def __init__(self, settings=None):
+        super().__init__()
+        self.dense, self.settings = keras.layers.Dense(2), settings
+
+    def call(self, images):
+        return self.dense(images)
+
+    def get_config(self):
+        if self.settings is None:
+            raise TypeError("no settings")
+        return self.settings()
+
+
+def test_fingerprints_are_had_of_models_of_any_code(monkeypatch):
+    """A subclassed model of a program from standard input ended `export` in a FileNotFoundError."""
+    module = types.ModuleType("of_standard_input")
+    module.__file__ = "<stdin>"
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    mixed = lambda: {1: object(), "b": {0}, "a": np.zeros(2)}  # noqa: E731
+    found = []
+    for settings in (None, mixed, lambda: {"a": 1}):
+        model = _Odd(settings)
+        model(np.zeros((1, 3)))
+        model.dense.set_weights([np.ones((3, 2)), np.zeros(2)])
+        found.append(keras_file.model_fingerprint(model))
+        assert found[-1] == keras_file.model_fingerprint(model)
+    assert len(set(found)) == 3
 
 
 def test_fingerprints_tell_the_code_of_other_authors_layers(tmp_path, monkeypatch):
