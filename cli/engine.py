@@ -10,10 +10,10 @@ import logging
 from collections.abc import Callable, Iterable
 from types import ModuleType
 
+from keras_kd._common import quiet
 from keras_kd._common.allocator import tune_allocator
 from keras_kd._common.collector import collect_rarely
 from keras_kd._common.imports import hidden
-from keras_kd._common.quiet import native_output_hidden
 
 from . import surroundings
 
@@ -59,10 +59,6 @@ def load(name: str, with_keras: bool = True) -> ModuleType:
 
 
 def _import_keras() -> None:
-    # TensorFlow writes about CUDA and oneDNN to stderr before its own log level takes hold.
-    with native_output_hidden(), hidden("sklearn", "matplotlib"):
-        import tensorflow as tf
-
-        # Makes TensorFlow look for GPUs now, while what it says about them is hidden.
-        tf.config.list_physical_devices()
+    with hidden("sklearn", "matplotlib"):
+        quiet.tensorflow()
     logging.getLogger("tensorflow").setLevel(logging.ERROR)

@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 # Of two threads within, the second would keep nowhere, and put it back for good.
 _ONE = threading.RLock()
@@ -33,3 +35,15 @@ def native_output_hidden() -> Iterator[None]:
                 for descriptor, copy in enumerate(kept, start=1):
                     os.dup2(copy, descriptor)
                     os.close(copy)
+
+
+@cache
+def tensorflow() -> Any:
+    """Return TensorFlow: it writes about CUDA and oneDNN to stderr, when it is imported and when it
+    first looks for GPUs, before its own log level takes hold.
+    """
+    with native_output_hidden():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    return tf

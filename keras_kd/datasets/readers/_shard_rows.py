@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_kd._common import quiet
 from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _parquet_files, _shard_files, _splitting
 from keras_kd.errors import DataError
@@ -265,8 +266,7 @@ def _described_label(content: bytes | None, place: str) -> int | str | None:
 
 
 def _tfrecord_rows(path: Path) -> Iterator[Row]:
-    import tensorflow as tf
-
+    tf = quiet.tensorflow()
     packed = "GZIP" if path.suffix == ".gz" else ""
     mistaken = decoding.mistaken(path)
     if packed and mistaken:
