@@ -27,10 +27,8 @@ images are not read; a table of them with several rows a file is refused.
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,38 +43,13 @@ from keras_kd.datasets.readers import (
     _numbering,
     _splitting,
     _table_files,
+    _table_labels,
     _table_rows,
     _tree,
 )
 from keras_kd.datasets.readers._listings import Listing
 from keras_kd.datasets.readers._table_rows import Columns
 from keras_kd.errors import DataError
-
-# What stands for no label: always, and among classes that are numbers.
-_MISSING, _NO_NUMBER = ("", "nan", "NaN"), "-1"
-# FER2013's words, beside those that folders of splits have.
-USAGES = {"publictest": "validation", "privatetest": "test"}
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A row as it stands in its table.
-
-    Attributes:
-        place: table and line, for messages.
-        folder: that of the table.
-        file: as the row names it.
-        label: as the row names it.
-        split: as the row or its table tells it; "" where neither does.
-        problem: why the row can't be read, or None.
-    """
-
-    place: str
-    folder: Path
-    file: str
-    label: str
-    split: str
-    problem: str | None
 
 
 def matches(path: Path) -> bool:
@@ -183,9 +156,9 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
             f"{path or 'table'} has no table of image files: give table:PATH, a csv file with the"
             " columns file and label, or its folder."
         )
-    rows: dict[str, list[_Row]] = defaultdict(list)
+    rows: dict[str, list[_table_labels.Row]] = defaultdict(list)
     for table, own in tables.items():
-        for split, row in _rows(table, own):
+        for split, row in _table_labels.split_rows(table, own):
             rows[split].append(row)
     # Without rows to learn from, there is nothing to pass over tables for.
     _refuse_unread(path, {"train"} if skip_bad_rows else {*SPLITS}, rows)
@@ -198,7 +171,7 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
             f"{path} has rows of the splits {words}: expected train, and validation and test where"
             " there are such; mend the column or the tables' names."
         )
-    rows = _with_labels(tables, _labelled(rows))
+    rows = _table_labels.labelled_splits(tables, _table_labels.cleaned(rows))
     labels = _numbering.ordered({row.label for row in rows["train"]} - {""})
     if len(labels) < 2:
         bad = (
@@ -228,7 +201,7 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
 
 
 def _refuse_unread(
-    path: Path, splits: Collection[str], given: Mapping[str, Sequence[_Row]]
+    path: Path, splits: Collection[str], given: Mapping[str, Sequence[_table_labels.Row]]
 ) -> None:
     """Raise DataError for a table that is called as one of `splits` without rows, and can't be read
     or may name the classes in another column: that split would be held out of the training images.
@@ -236,7 +209,7 @@ def _refuse_unread(
     read = {
         name for table in _table_files.by_split(path) for name in _table_rows.columns(table).names
     }
-    labels = {_whole(row.label) for row in given.get("train", ())}
+    labels = {_table_labels.whole(row.label) for row in given.get("train", ())}
     for table, why in _table_files.unread(path).items():
         split = _table_files.split_of(table, path)
         if split in splits and split not in given and _may_name_classes(table, read, labels):
@@ -258,7 +231,9 @@ def _may_name_classes(table: Path, read: Collection[str], labels: Collection[str
     found = _table_rows.columns(table)
     unknown = [name for name in found.names if name not in read]
     values = (map(class_names.plain, _table_rows.column(table, name)) for name in unknown)
-    of_labels = any({*map(_whole, own)} <= {*labels, *_MISSING} for own in values)
+    of_labels = any(
+        {*map(_table_labels.whole, own)} <= {*labels, *_table_labels.MISSING} for own in values
+    )
     return not found.names or bool(found.label or found.classes) or of_labels
 
 
@@ -277,7 +252,7 @@ def _refuse_boxes(path: Path, listings: Mapping[str, Listing]) -> None:
 
 
 def _listing(
-    rows: Sequence[_Row],
+    rows: Sequence[_table_labels.Row],
     labels: list[str],
     find: Callable[[Path, str, str], Path],
     skip_bad_rows: bool,
@@ -312,52 +287,6 @@ def _number(label: str, known: dict[str, int]) -> int:
     return known[label]
 
 
-def _rows(table: Path, own: str | None) -> Iterator[tuple[str, _Row]]:
-    """The split and the row of each line of a table, all of split `own` if it is given."""
-    of_split = _table_rows.columns(table).split
-    for row in _table_rows.rows(table):
-        word = row.split.casefold() if of_split else own or ""
-        split = USAGES.get(word) or _tree.split_of(word) or own or word
-        told = split if (of_split and not row.problem) or own else "train"
-        yield told, _Row(row.place, table.parent, row.file, row.label, split, row.problem)
-
-
-def _labelled(rows: dict[str, list[_Row]]) -> dict[str, list[_Row]]:
-    """Rows by split with "" for the labels that stand for none; if the others are numbers, these
-    without the `.0` that pandas adds where a number is missing, or `.00` or `,0` of others.
-    """
-    given = {_whole(row.label) for row in rows["train"]} - {*_MISSING, _NO_NUMBER}
-    numbers = _numbering.are_numbers(given)
-    missing = (*_MISSING, _NO_NUMBER) if numbers else _MISSING
-    return {
-        split: [replace(row, label=_label(row.label, numbers, missing)) for row in own]
-        for split, own in rows.items()
-    }
-
-
-def _with_labels(tables: Collection[Path], rows: dict[str, list[_Row]]) -> dict[str, list[_Row]]:
-    """Rows by split without the splits in which none has a label, as a competition's test; where
-    each class has a column, rows may have several.
-    """
-    if any(_table_rows.columns(table).classes for table in tables):
-        return rows
-    return {
-        split: own
-        for split, own in rows.items()
-        if split == "train" or any(row.label or row.problem for row in own)
-    }
-
-
-def _label(label: str, numbers: bool, missing: tuple[str, ...]) -> str:
-    label = _whole(label) if numbers else label
-    return "" if label in missing else label
-
-
-def _whole(label: str) -> str:
-    # 1,000 may be a thousand.
-    return re.sub(r"(\.0+|,00?)$", "", label)
-
-
 def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
@@ -382,7 +311,7 @@ def _left_out(path: Path, given: Collection[str]) -> list[str]:
 def _without_labels(path: Path, given: Collection[str]) -> list[str]:
     """Say which splits have rows and no labels, and are held out therefore."""
     tables = _table_files.by_split(path).items()
-    named = {split for table, own in tables for split, _ in _rows(table, own)}
+    named = {split for table, own in tables for split, _ in _table_labels.split_rows(table, own)}
     secret = [split for split in SPLITS if split in named and split not in given]
     return _splitting.without_labels(secret)
 
@@ -393,7 +322,7 @@ def _in_several_splits(path: Path) -> list[str]:
     for table, own in _table_files.by_split(path).items():
         for name in _splitting.of_groups(_table_rows.columns(table).names):
             values = _table_rows.column(table, name)
-            for (split, _), value in zip(_rows(table, own), values, strict=True):
+            for (split, _), value in zip(_table_labels.split_rows(table, own), values, strict=True):
                 splits[name][value].add(split)
     return _splitting.in_several(splits)
 
