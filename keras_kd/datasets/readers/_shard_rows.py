@@ -11,9 +11,10 @@ import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,8 @@ _DAMAGES = (
 _SPARSE = "a member with holes: write the archive without tar's option --sparse"
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """A row as it stands in a shard.
 
     Attributes:
@@ -55,8 +57,8 @@ class Row(NamedTuple):
 
     content: bytes | None
     label: int | str | None
-    fields: str = ""
-    groups: Mapping[str, str] = {}
+    fields: str
+    groups: Mapping[str, str]
 
 
 def rows(path: Path, url: str) -> Iterator[Row]:
@@ -87,7 +89,7 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
     )
     contents = _parquet_files.contents([path], np.arange(count))
     for (_, instead, content), label in zip(contents, labels, strict=True):
-        yield Row(content, label, instead)
+        yield Row(content, label, instead, {})
 
 
 def groups(path: Path, url: str) -> dict[str, set[str]]:
