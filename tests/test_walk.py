@@ -127,5 +127,4 @@ def test_a_run_reads_the_images_of_a_parquet_file_once(
     monkeypatch.setattr(decoding, "decoded", lambda *of: decoded.append(of) or decode(*of))
     data = splits.load(str(tmp_path), size=8)
     assert sum(map(len, (data.train, data.validation, data.test))) == 40
-    # Once each, and the first for the number of channels.
-    assert len(decoded) == 41
+    assert len(decoded) == 40

@@ -9,7 +9,7 @@ import io
 import os
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -138,26 +138,45 @@ def mistaken(path: str | Path) -> str | None:
     return _other(_start(path))
 
 
-def is_gray(path: str | Path) -> bool | None:
+def channels(sources: Iterable[str | Path | bytes]) -> int:
+    """Return the channels of a data set's images: gray if every image is, else RGB.
+
+    Args:
+        sources: files, or contents of such, read up to the first in colour. Only their headers are
+            looked at.
+
+    Returns:
+        1 or 3. Unreadable images count as gray; `read` and `decoded` report them.
+    """
+    return 1 if all(is_gray(source) is not False for source in sources) else 3
+
+
+def is_gray(source: str | Path | bytes) -> bool | None:
     """Whether the header of an image file declares no colours.
 
     Args:
-        path: the file.
+        source: the file, or its content.
 
     Returns:
         True or False; None if the header can't be read, which `read` reports.
     """
+    if isinstance(source, bytes):
+        return _declares_gray(io.BytesIO(source))
     with contextlib.suppress(OSError):
-        status = os.stat(path)
+        status = os.stat(source)
         # Remembered as long as the file is the same.
-        return _is_gray(str(path), status.st_mtime_ns, status.st_size)
+        return _is_gray(str(source), status.st_mtime_ns, status.st_size)
     return None
 
 
 # Every split of a data set asks for the files of all.
 @functools.lru_cache(maxsize=2**17)
 def _is_gray(path: str, written: int, size: int) -> bool | None:
-    with contextlib.suppress(Exception), _opened(path) as image:  # Pillow raises anything
+    return _declares_gray(path)
+
+
+def _declares_gray(source: str | io.BytesIO) -> bool | None:
+    with contextlib.suppress(Exception), _opened(source) as image:  # Pillow raises anything
         return image.mode in GRAY_MODES
     return None
 
@@ -187,10 +206,11 @@ def traits(path: str | Path) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[Image.Image]:
-    _check_file(Path(path))
-    with warnings.catch_warnings(action="ignore"), Image.open(path, formats=formats()) as image:
-        _tiff_pages.to_picture(image, str(path))
+def _opened(source: str | Path | io.BytesIO) -> Iterator[Image.Image]:
+    if not isinstance(source, io.BytesIO):
+        _check_file(Path(source))
+    with warnings.catch_warnings(action="ignore"), Image.open(source, formats=formats()) as image:
+        _tiff_pages.to_picture(image, str(source))
         yield image
 
 

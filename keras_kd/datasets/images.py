@@ -82,24 +82,6 @@ def with_channels(images: np.ndarray, channels: int) -> np.ndarray:
     return ((images.astype(np.uint32) @ weights + 0x8000) >> 16).astype(np.uint8)[..., None]
 
 
-def require_channels(picture: np.ndarray, shape: tuple[int, ...], name: str) -> None:
-    """Refuse a picture whose colour would be lost among gray images.
-
-    Args:
-        picture: uint8 (H, W, C).
-        shape: height, width and channels of the data set, which are those of its first image.
-        name: what the message calls the picture.
-
-    Raises:
-        DataError: it has more channels.
-    """
-    if picture.shape[2] > shape[2]:
-        raise DataError(
-            f"{name} is in colour but the first training image is gray: convert one or remove the"
-            " row."
-        )
-
-
 def fitted(images: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     """Resize images and convert their channels.
 

@@ -127,7 +127,6 @@ class Shards:
 
     def _decoded(self, content: bytes, name: str) -> np.ndarray:
         picture = decoding.decoded(content, name)
-        images.require_channels(picture, self.shape, name)
         return images.fitted(picture[None], self.shape)[0]
 
     def sample(self, count: int = SAMPLE) -> Samples:

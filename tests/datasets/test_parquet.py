@@ -144,11 +144,6 @@ BAD = [
     (b"no image", 0, r"train\.parquet, row 17 can't be read as an image"),
     (None, 0, r"train\.parquet, row 17 can't be read as an image"),
     ("a.png", 0, r"row 17 \(the path 'a\.png' without the file's content\) can't be read"),
-    (
-        _png(_pixels(1, 3)[0]),
-        0,
-        r"train\.parquet, row 17 is in colour but the first training image is gray",
-    ),
 ]
 
 
@@ -189,21 +184,21 @@ def test_what_is_no_such_table_is_told(tmp_path):
         datasets.load(tmp_path / "text", "train")
 
 
-def test_all_splits_have_the_channels_of_the_first_training_image(tmp_path):
-    for name, channels in (("train", 1), ("validation", 3), ("test", 1)):
-        _write(
-            tmp_path / f"{name}.parquet", list(map(_png, _pixels(4, channels))), [0, 1, 0, 1], NAMES
-        )
-    assert datasets.load(tmp_path, "train", size=10).images.shape == (4, 10, 10, 1)
-    assert datasets.load(tmp_path, "test", size=10).images.shape == (4, 10, 10, 1)
-    with pytest.raises(
-        DataError,
-        match=r"validation.parquet, row 0.* is in colour but the first training image is gr",
-    ):
-        datasets.load(tmp_path, "validation", size=10)
-    _write(tmp_path / "train.parquet", list(map(_png, _pixels(4, 3))), [0, 1, 0, 1], NAMES)
-    gray = datasets.load(tmp_path, "test", size=10).images
-    np.testing.assert_array_equal(gray, np.repeat(_pixels(4, 1)[..., None], 3, axis=3))
+@pytest.mark.parametrize("coloured", [None, ("validation", 3), ("train", 2)])
+def test_images_are_gray_if_every_one_is_as_in_folders(tmp_path, coloured):
+    """The first training image decided, and each in colour behind a gray one was refused."""
+    gray, colour = _pixels(4), _pixels(1, 3)[0]
+    for split in datasets.SPLITS:
+        images = [*gray]
+        if coloured and split == coloured[0]:
+            images[coloured[1]] = colour
+        _write(tmp_path / f"{split}.parquet", [*map(_png, images)], [0, 1, 0, 1], NAMES)
+    channels = 3 if coloured else 1
+    for split in datasets.SPLITS:
+        expected = np.repeat(gray[..., None], channels, axis=3)
+        if coloured and split == coloured[0]:
+            expected[coloured[1]] = colour
+        np.testing.assert_array_equal(datasets.load(tmp_path, split, size=10).images, expected)
 
 
 @pytest.mark.parametrize("images", [["a.png", "b.png"], [{"path": "a.png"}, {"path": "b.png"}]])

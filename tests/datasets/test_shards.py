@@ -249,21 +249,27 @@ def test_rows_that_are_used_are_part_of_a_shard_s_identity(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("skip_bad_rows", [False, True])
-def test_a_shard_in_colour_among_gray_ones_is_told_at_once(
+def test_an_image_in_colour_among_gray_ones_of_any_shard_makes_all_rgb(
     tmp_path: Path, skip_bad_rows: bool
 ) -> None:
-    folder = small_shards.write_splits(tmp_path / "data", ".tar")
+    """Behind the first of its shard it ended the training at its row, as the first the start."""
+    folder = small_shards.write_splits(tmp_path / "data", ".tar", train=2)
     file = io.BytesIO()
     Image.new("RGB", (16, 16), "red").save(file, "PNG")
-    small_shards.write_files(folder / "train-9.tar", [file.getvalue()], ["dark"])
-    with pytest.raises(DataError, match=r"train-9\.tar holds images in colour.*train-000\.tar"):
-        datasets.find(str(folder))[0].training_shards(folder, skip_bad_rows, 16)
-    # Gray among colours loses nothing, and each size is brought to one.
-    (folder / "train-9.tar").rename(folder / "train-0.tar")
+    shown = small_shards.pictures(4, 9)[0]
+    files = [*map(small_shards.png, shown)]
+    files[2] = file.getvalue()
+    small_shards.write_files(folder / "train-9.tar", files, ["dark", "bright"] * 2)
+    # Each size is brought to one, too.
     small_shards.write(folder / "train-8.tar", *small_shards.pictures(3, 0, side=20))
     shards = datasets.find(str(folder))[0].training_shards(folder, skip_bad_rows, 16)
-    assert shards.read(1).images.shape == (24, 16, 16, 3)
-    assert shards.read(5).images.shape == (3, 16, 16, 3)
+    assert [len(shards.read(number)) for number in range(4)] == [24, 24, 3, 4]
+    found = shards.read(3).images
+    np.testing.assert_array_equal(found[:2], np.repeat(shown[:2], 3, axis=3))
+    assert (found[2] == (255, 0, 0)).all() and shards.read(0).images.shape[3] == 3
+    (folder / "train-9.tar").unlink()
+    gray = datasets.find(str(folder))[0].training_shards(folder, skip_bad_rows, 16)
+    assert gray.shape == (16, 16, 1)
 
 
 def test_names_and_numbers_as_labels_are_not_guessed(tmp_path: Path) -> None:

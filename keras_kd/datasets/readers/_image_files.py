@@ -6,7 +6,7 @@ import os
 import re
 import unicodedata
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -215,10 +215,3 @@ def read(
             f" {''.join(skipped[:1])}"
         )
     return Pictures(fitted[: int(kept.sum())], kept, sizes[kept], tuple(skipped))
-
-
-def all_gray(paths: Iterable[Path]) -> bool:
-    """Whether no file's header declares colours; unreadable files count as gray, `read`
-    reports them.
-    """
-    return all(decoding.is_gray(path) is not False for path in paths)

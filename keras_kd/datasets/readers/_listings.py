@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd._common.text import counted
-from keras_kd.datasets import SPLITS, Samples
+from keras_kd.datasets import SPLITS, Samples, decoding
 from keras_kd.datasets.images import Size, height_width
 from keras_kd.datasets.readers import _image_files, _splitting
 
@@ -53,8 +53,7 @@ def samples(
         DataError: a file is no image, or a class has too few images to hold a split out.
     """
     files = (file for listing in listings.values() for file in listing.files)
-    channels = 1 if _image_files.all_gray(files) else 3
-    shape, found = (*height_width(size), channels), {}
+    shape, found = (*height_width(size), decoding.channels(files)), {}
     whole = _with_held_out(listings, names)
     for split in splits:
         own = whole[split]

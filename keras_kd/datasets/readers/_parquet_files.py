@@ -192,20 +192,23 @@ def _require_short(file: Path, name: str, part: pyarrow.Array) -> None:
         )
 
 
-def contents(shards: list[Path], rows: np.ndarray) -> Iterator[tuple[str, str, bytes | None]]:
+def contents(
+    shards: list[Path], rows: np.ndarray | None = None
+) -> Iterator[tuple[str, str, bytes | None]]:
     """Yield the content of the image file of each of the given rows, and what errors call the row.
 
     Args:
         shards: the files, in order.
-        rows: int (n,), sorted, counted over all files.
+        rows: int (n,), sorted, counted over all files; None for all.
 
     Yields:
         The file and the row, what the row has in place of a content or "", and its bytes or None.
     """
     before = 0
     for file, start, part in columns(shards, "image"):
-        first, last = np.searchsorted(rows, (before, before + len(part)))
-        for row in rows[first:last] - before:
+        chosen = np.arange(before, before + len(part)) if rows is None else rows
+        first, last = np.searchsorted(chosen, (before, before + len(part)))
+        for row in chosen[first:last] - before:
             content, instead = _content(part[int(row)].as_py(), file, part.type)
             yield f"{file}, row {start + row}", instead, content
         before += len(part)

@@ -23,7 +23,7 @@ from keras_kd.datasets.readers._shard_files import Found
 from keras_kd.datasets.readers._shard_rows import Row
 from keras_kd.errors import DataError
 
-VERSION = 4  # a higher one whenever an entry's facts change
+VERSION = 5  # a higher one whenever an entry's facts change
 _SCHEMA = {
     "content": str,
     "labels": [[(str, float, None)]],
@@ -42,8 +42,7 @@ class Entry:
     Attributes:
         content: SHA-256 of the file.
         labels: each label as it stands in the file, with the number of its rows.
-        channels: 1 or 3, of the first image; where all were decoded, 3 if any is in colour; 0 of
-            a shard without images.
+        channels: 1 if every image is gray, else 3; 0 of a shard without images.
         names: class names that the file states.
         unreadable: rows whose image can't be read; looked for only where they may be left out.
         problems: what is wrong with each of them.
@@ -104,6 +103,8 @@ def _made(url: str, decode_all: bool) -> Entry:
                 if decode_all or not channels or not row.content:
                     seen = decoding.decoded(row.content or b"", called(url, number, row)).shape[2]
                     channels = max(channels, seen)
+                elif channels == 1:
+                    channels = decoding.channels([row.content])
             except DataError as error:
                 if not decode_all:
                     raise

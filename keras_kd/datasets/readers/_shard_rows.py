@@ -16,8 +16,6 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-import numpy as np
-
 from keras_kd._common import quiet
 from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _parquet_files, _shard_files, _splitting
@@ -81,13 +79,12 @@ def rows(path: Path, url: str) -> Iterator[Row]:
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
-    count = _parquet_files.opened(path).metadata.num_rows
     labels = (
         label
         for _, _, part in _parquet_files.columns([path], "label")
         for label in part.to_pylist()
     )
-    contents = _parquet_files.contents([path], np.arange(count))
+    contents = _parquet_files.contents([path])
     for (_, instead, content), label in zip(contents, labels, strict=True):
         yield Row(content, label, instead, {})
 

@@ -13,7 +13,7 @@ Columns: `image`, the content of an image file, alone or as the field `bytes` of
 a name, or a number whose name stands in Hugging Face's metadata or, one a line, in a `labels.txt`
 beside. Columns of other names serve where that metadata tells one Image and one ClassLabel; others
 are passed over. A split without a file, or without a label in any row, is held
-out of the training images as with class folders. Images are gray if the first one is.
+out of the training images as with class folders. Images are gray if every one is, else RGB.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ def load_splits(
     stated = [(file, _parquet_files.stated(file)) for file in (*shards["train"], *others)]
     _parquet_labels.require_same_names(stated)
     names = _class_names(shards["train"], path, others)
-    shape = (*images.height_width(size), _channels(shards["train"], skip_bad_rows))
+    every = (content for own in shards.values() for *_, content in _parquet_files.contents(own))
+    channels = decoding.channels(content or b"" for content in every)
+    shape = (*images.height_width(size), channels)
     found: dict[str, Samples] = {}
     for owner in dict.fromkeys(split if split in shards else "train" for split in splits):
         cut = [
@@ -196,18 +198,6 @@ def _class_names(shards: list[Path], path: Path, others: Sequence[Path] = ()) ->
     return _numbering.checked(names, path)
 
 
-def _channels(shards: list[Path], skip_bad_rows: bool) -> int:
-    """Those of the first training image, for the images of all splits."""
-    count = sum(_parquet_files.opened(file).metadata.num_rows for file in shards)
-    for place, instead, content in _parquet_files.contents(shards, np.arange(count)):
-        try:
-            return decoding.decoded(content or b"", _called(place, instead)).shape[2]
-        except DataError:
-            if not skip_bad_rows:
-                raise
-    return 1
-
-
 def _called(place: str, instead: str) -> str:
     """What messages call a row."""
     return f"{place}{instead and f' ({instead})'}"
@@ -261,7 +251,6 @@ def _read(
         part, name = parts[splits[row]], _called(place, instead)
         try:
             picture = decoding.decoded(content or b"", name)
-            images.require_channels(picture, shape, name)
             part.add(row, picture)
         except DataError as error:
             if not skip_bad_rows:

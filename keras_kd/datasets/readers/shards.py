@@ -100,9 +100,7 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
     _parquet_labels.require_same_names([(found.url, entry.names) for found, entry in indexed])
     stated = next((entry.names for _, entry in indexed if entry.names), [])
     names = _class_names([entry for _, entry in parts["train"]], stated, path, indexed)
-    first = next((one for one in parts["train"] if one[1].channels), parts["train"][0])
-    _require_same_channels(indexed, *first)
-    shape = (*images.height_width(size), first[1].channels)
+    shape = (*images.height_width(size), max(1, *(entry.channels for _, entry in indexed)))
     empty = [found.url for found, entry in every if not (entry.labels or entry.problems)]
     notes = (
         *class_names.doubts(names),
@@ -200,16 +198,6 @@ def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]
             " validation and test: expected three or more, or files called by these names."
         )
     return parts
-
-
-def _require_same_channels(indexed: Sequence[Indexed], first: Found, seen: Entry) -> None:
-    """Images have the channels of the first training shard; colour would be lost in gray ones."""
-    for found, entry in indexed:
-        if entry.channels > seen.channels:
-            raise DataError(
-                f"{found.url} holds images in colour and {first.url}, the first training shard, in"
-                " gray: convert one of them."
-            )
 
 
 def _class_names(
