@@ -143,7 +143,8 @@ def test_numbers_are_named_by_labels_txt(tmp_path):
 BAD = [
     (b"no image", 0, r"train\.parquet, row 17 can't be read as an image"),
     (None, 0, r"train\.parquet, row 17 can't be read as an image"),
-    ("a.png", 0, r"row 17 \(the path 'a\.png' without the file's content\) can't be read"),
+    ("a.png", 0, r"train\.parquet, row 17: .* has no file of the name 'a\.png'; mend or remove"),
+    ("../a.png", 0, r"train\.parquet, row 17: the image .*a\.png lies outside of"),
 ]
 
 
@@ -201,15 +202,56 @@ def test_images_are_gray_if_every_one_is_as_in_folders(tmp_path, coloured):
         np.testing.assert_array_equal(datasets.load(tmp_path, split, size=10).images, expected)
 
 
-@pytest.mark.parametrize("images", [["a.png", "b.png"], [{"path": "a.png"}, {"path": "b.png"}]])
-def test_paths_instead_of_images_are_told(tmp_path, images):
+@pytest.mark.parametrize("images", [[[1, 2], [3, 4]], [{"file": "a.png"}, {"file": "b.png"}]])
+def test_pixels_instead_of_images_are_told(tmp_path, images):
     parquet.write_table(
         pyarrow.table({"image": images * 4, "label": NAMES * 4}), tmp_path / "train.parquet"
     )
     with pytest.raises(
-        DataError, match="train.parquet has images as .*: expected the content of image files"
+        DataError, match="train.parquet has images as .*: expected the content of image files or"
     ):
         datasets.load(tmp_path, "train", skip_bad_rows=True)
+
+
+@pytest.mark.parametrize("form", ["struct", "path", "text", "mixed", "absolute"])
+def test_paths_in_place_of_contents_are_followed_within_the_folder(tmp_path, form):
+    """As Hugging Face writes them where it is not told to embed the files: each was a bad row."""
+    images = _pixels(40)
+    (tmp_path / "images").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "images" / f"{number:02}.png")
+    paths = [f"images/{number:02}.png" for number in range(40)]
+    column = {
+        "struct": [_field(path) for path in paths],
+        "path": [{"path": path} for path in paths],
+        "text": paths,
+        "mixed": [_field(path if row % 2 else _png(images[row])) for row, path in enumerate(paths)],
+        "absolute": [_field(str(tmp_path / path)) for path in paths],
+    }[form]
+    table = pyarrow.table({"image": column, "label": NAMES * 20})
+    parquet.write_table(table, tmp_path / "train.parquet", compression="zstd")
+    found = {split: datasets.load(tmp_path, split, size=10) for split in datasets.SPLITS}
+    assert [len(samples) for samples in found.values()] == [32, 4, 4]
+    shown = {
+        (image.tobytes(), label)
+        for samples in found.values()
+        for image, label in zip(samples.images, samples.labels.tolist(), strict=True)
+    }
+    # The classes in the alphabet's order are moon and sun.
+    assert shown == {(image.tobytes(), 1 - row % 2) for row, image in enumerate(images)}
+    unread = 20 if form == "mixed" else 0
+    notes = datasets.passed_over(tmp_path)
+    assert notes == (f"20 images in {tmp_path / 'images'}, in no class or split",) * bool(unread)
+
+
+def test_a_path_that_leads_out_of_the_folder_is_not_followed(tmp_path):
+    Image.fromarray(_pixels(1)[0]).save(tmp_path / "a.png")
+    for number, path in enumerate(("../a.png", str(tmp_path / "a.png"))):
+        folder = tmp_path / f"data{number}"
+        images = [*map(_png, _pixels(30)), path]
+        _write(folder / "train.parquet", images, [0, 1] * 15 + [0], NAMES)
+        with pytest.raises(DataError, match="row 30: the image .*a.png lies outside of"):
+            [datasets.load(folder, split) for split in datasets.SPLITS]
 
 
 def test_rows_that_a_small_file_declares_are_refused_at_once(tmp_path):
@@ -223,9 +265,21 @@ def test_rows_that_a_small_file_declares_are_refused_at_once(tmp_path):
     parquet.write_table(table, path, compression="zstd")
     assert path.stat().st_size < 100_000
     started = time.process_time()
-    with pytest.raises(DataError, match="declares 1,000,000 rows in .* bytes, fewer than 16"):
+    with pytest.raises(DataError, match="has 1,000,000 rows or more in .* bytes, fewer than 1 for"):
         datasets.load(f"parquet:{tmp_path}", "train")
     assert time.process_time() - started < 1
+
+
+def test_images_that_a_small_file_repeats_are_refused_before_all_are_read(tmp_path):
+    """Rows of paths take fewer bytes than images."""
+    image = pyarrow.array([{"bytes": _png(_pixels(1)[0]), "path": None}] * 20_000)
+    salt = pyarrow.array([np.random.default_rng(row).bytes(2) for row in range(20_000)])
+    table = pyarrow.table({"image": image, "label": NAMES * 10_000, "salt": salt})
+    path = tmp_path / "train.parquet"
+    parquet.write_table(table, path, compression="zstd")
+    assert 20_000 < path.stat().st_size < 160_000
+    with pytest.raises(DataError, match=r"has \d?\d,\d+ images or more in .* fewer than 16 for"):
+        datasets.load(f"parquet:{tmp_path}", "train")
 
 
 @pytest.mark.parametrize("layout", ["bytes", "struct"])

@@ -50,7 +50,7 @@ def test_other_columns_serve_where_metadata_tells_them(tmp_path: Path, names: st
 @pytest.mark.parametrize(
     ("image", "label", "words"),
     [
-        ([[1, 2], [3, 4]], "dark", "images as list.*paths or pixels"),
+        ([[1, 2], [3, 4]], "dark", "images as list.*not pixels"),
         (
             {"bytes": None, "path": "a.png"},
             "dark",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +12,7 @@ import numpy as np
 
 from keras_kd._common import files
 from keras_kd._common.checked_files import read_json
+from keras_kd._common.text import counted
 from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _parquet_labels
 from keras_kd.errors import DataError
@@ -19,8 +22,9 @@ if TYPE_CHECKING:
 
 # Read at a time. A file may hold an image once and name it in many rows; it is copied for each.
 ROWS = {"image": 4, "label": 256}
-# The smallest image file has some 30 bytes, and compression gains nothing on such.
-LEAST_BYTES = 16
+# The smallest image file has some 30 bytes, and compression gains nothing on such. Rows of paths
+# that count themselves are packed to a few.
+LEAST_BYTES, LEAST_ROW_BYTES = 16, 1
 LONGEST_LABEL = 2000  # bytes, more than a class's name may have
 # What Hugging Face's metadata calls such a column, whatever its name.
 _KINDS = {"image": "Image", "label": "ClassLabel"}
@@ -49,12 +53,7 @@ def opened(file: Path) -> pyarrow.parquet.ParquetFile:
     except (pyarrow.ArrowException, OSError, ValueError) as error:
         reason = (file.is_file() and decoding.mistaken(file)) or error
         raise DataError(f"{file} can't be read as Parquet ({reason}): replace it.") from error
-    size, rows = file.stat().st_size, found.metadata.num_rows
-    if size < LEAST_BYTES * rows:
-        raise DataError(
-            f"{file} declares {rows:,} rows in {size:,} bytes, fewer than {LEAST_BYTES} an image: "
-            "it is damaged, or repeats a few images; replace it."
-        )
+    _require_bytes(file, found.metadata.num_rows, LEAST_ROW_BYTES, "row")
     schema = found.schema_arrow
     missing = [kind for kind in _KINDS if not column(schema, kind)]
     if missing:
@@ -63,6 +62,15 @@ def opened(file: Path) -> pyarrow.parquet.ParquetFile:
             f" label, received {', '.join(schema.names)}; rename the columns."
         )
     return found
+
+
+def _require_bytes(file: Path, count: int, least: int, what: str) -> None:
+    size = file.stat().st_size
+    if size < least * count:
+        raise DataError(
+            f"{file} has {counted(count, what)} or more in {size:,} bytes, fewer than {least} for"
+            " each: it is damaged, or repeats a few; replace it."
+        )
 
 
 def column(schema: pyarrow.Schema, kind: str) -> str:
@@ -192,37 +200,77 @@ def _require_short(file: Path, name: str, part: pyarrow.Array) -> None:
         )
 
 
-def contents(
-    shards: list[Path], rows: np.ndarray | None = None
-) -> Iterator[tuple[str, str, bytes | None]]:
-    """Yield the content of the image file of each of the given rows, and what errors call the row.
+@dataclass(frozen=True)
+class Content:
+    """The image of a row as it stands in its file.
+
+    Attributes:
+        file: the Parquet file.
+        row: its number in the file, from 0.
+        content: the bytes of an image file; None where the row has none.
+        path: what the row names in place of a content; "" where it names nothing, or has one.
+    """
+
+    file: Path
+    row: int
+    content: bytes | None
+    path: str
+
+    @property
+    def place(self) -> str:
+        """What errors call the row."""
+        return f"{self.file}, row {self.row}"
+
+
+def contents(shards: list[Path], rows: np.ndarray | None = None) -> Iterator[Content]:
+    """Yield the images of the given rows.
 
     Args:
         shards: the files, in order.
         rows: int (n,), sorted, counted over all files; None for all.
 
-    Yields:
-        The file and the row, what the row has in place of a content or "", and its bytes or None.
+    Raises:
+        DataError: a file can't be read, holds something else as images, or repeats a few.
     """
-    before = 0
+    before, held = 0, Counter[Path]()
     for file, start, part in columns(shards, "image"):
         chosen = np.arange(before, before + len(part)) if rows is None else rows
         first, last = np.searchsorted(chosen, (before, before + len(part)))
         for row in chosen[first:last] - before:
-            content, instead = _content(part[int(row)].as_py(), file, part.type)
-            yield f"{file}, row {start + row}", instead, content
+            content, path = _content(part[int(row)].as_py(), file, part.type)
+            held[file] += content is not None
+            yield Content(file, start + int(row), content, path)
+        _require_bytes(file, held[file], LEAST_BYTES, "image")
         before += len(part)
 
 
 def _content(value: Any, file: Path, kind: Any) -> tuple[bytes | None, str]:
-    """The bytes of an image file, or None where the row has none; and what it has instead."""
-    fields = value if isinstance(value, dict) else {"bytes": value}
-    content = fields.get("bytes")
-    if not isinstance(content, (bytes, type(None))) or "bytes" not in fields:
+    """The bytes of an image file, or None where the row has none; and its path where it has one
+    instead, as Hugging Face writes it where it is not told to embed contents.
+    """
+    alone = {"path" if isinstance(value, str) else "bytes": value}
+    fields = value if isinstance(value, dict) else alone
+    content, path = fields.get("bytes"), fields.get("path") or ""
+    known = isinstance(content, (bytes, type(None))) and isinstance(path, str)
+    if not known or not fields.keys() & {"bytes", "path"}:
         raise DataError(
-            f"{file} has images as {kind}: expected the content of image files, alone or as the"
-            " field bytes of a struct; write their content, not their paths or pixels."
+            f"{file} has images as {kind}: expected the content of image files or their paths,"
+            " alone or as the fields bytes and path of a struct; write such, not pixels."
         )
-    # Hugging Face writes paths in place of contents where it is not told to embed them.
-    path = "" if content is not None else fields.get("path")
-    return content, f"the path {path!r:.80} without the file's content" if path else ""
+    return content, path if content is None else ""
+
+
+def may_name_files(file: Path) -> bool:
+    """Whether rows of a Parquet file may have a path in place of a content, by its statistics."""
+    import pyarrow.types as types
+
+    found = opened(file)
+    own = column(found.schema_arrow, "image")
+    kind = found.schema_arrow.field(own).type
+    groups = map(found.metadata.row_group, range(found.metadata.num_row_groups))
+    leaves = (group.column(number) for group in groups for number in range(group.num_columns))
+    own_leaves = (leaf for leaf in leaves if leaf.path_in_schema in (own, f"{own}.bytes"))
+    # Without statistics a column may be empty.
+    whole = [bool(leaf.statistics) and not leaf.statistics.null_count for leaf in own_leaves]
+    texts = types.is_string(kind) or types.is_large_string(kind)
+    return texts or not whole or not all(whole)

@@ -85,8 +85,9 @@ def _parquet_rows(path: Path) -> Iterator[Row]:
         for label in part.to_pylist()
     )
     contents = _parquet_files.contents([path])
-    for (_, instead, content), label in zip(contents, labels, strict=True):
-        yield Row(content, label, instead, {})
+    for image, label in zip(contents, labels, strict=True):
+        fields = f"the path {image.path!r:.80} without the file's content" if image.path else ""
+        yield Row(image.content, label, fields, {})
 
 
 def groups(path: Path, url: str) -> dict[str, set[str]]:

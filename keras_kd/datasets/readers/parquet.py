@@ -9,8 +9,9 @@ folder, tells the split; all may lie in a folder `data`.
 
 `valid` and `val` are the same as `validation`.
 
-Columns: `image`, the content of an image file, alone or as the field `bytes` of a struct; `label`,
-a name, or a number whose name stands in Hugging Face's metadata or, one a line, in a `labels.txt`
+Columns: `image`, the content of an image file, alone or as the field `bytes` of a struct, or its
+path, alone or as the field `path`, which is followed as a table's within the folder; `label`, a
+name, or a number whose name stands in Hugging Face's metadata or, one a line, in a `labels.txt`
 beside. Columns of other names serve where that metadata tells one Image and one ClassLabel; others
 are passed over. A split without a file, or without a label in any row, is held
 out of the training images as with class folders. Images are gray if every one is, else RGB.
@@ -18,8 +19,10 @@ out of the training images as with class folders. Images are gray if every one i
 
 from __future__ import annotations
 
+import contextlib
+import functools
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +33,14 @@ from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, decoding, imag
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import (
     _boxes,
+    _image_files,
     _numbering,
     _parquet_files,
     _parquet_labels,
     _splitting,
     _tree,
 )
+from keras_kd.datasets.readers._parquet_files import Content
 from keras_kd.errors import DataError
 
 
@@ -69,8 +74,8 @@ def load_splits(
     stated = [(file, _parquet_files.stated(file)) for file in (*shards["train"], *others)]
     _parquet_labels.require_same_names(stated)
     names = _class_names(shards["train"], path, others)
-    every = (content for own in shards.values() for *_, content in _parquet_files.contents(own))
-    channels = decoding.channels(content or b"" for content in every)
+    files = _NamedFiles(path)
+    channels = decoding.channels(_sources(shards, files))
     shape = (*images.height_width(size), channels)
     found: dict[str, Samples] = {}
     for owner in dict.fromkeys(split if split in shards else "train" for split in splits):
@@ -89,7 +94,8 @@ def load_splits(
             parts = {split: rows[held_out[split]] for split in cut}
         # A row that is of no split is listed once, with the file's own.
         lost = {owner: unlabelled}
-        for split, part in _read(shards[owner], parts, shape, skip_bad_rows).items():
+        source = functools.partial(files.source, split=owner)
+        for split, part in _read(shards[owner], parts, shape, source, skip_bad_rows).items():
             skipped = (*lost.get(split, ()), *part.skipped)
             found[split] = Samples(part.images, labels[part.rows], names, None, skipped, part.sizes)
     return {split: found[split] for split in splits}
@@ -100,10 +106,14 @@ load = _splitting.one_split(load_splits, SIZE)
 
 def sources(path: Path) -> list[Path]:
     """Return every file that the splits are read from. Arguments: see `datasets`."""
-    return [
-        *(file for shards in _shards(path).values() for file in shards),
-        path / class_names.LABELS_FILE,
-    ]
+    shards, files = _shards(path), _NamedFiles(path)
+    every = [file for own in shards.values() for file in own]
+    naming = {
+        split: [file for file in own if _parquet_files.may_name_files(file)]
+        for split, own in shards.items()
+    }
+    named = [source for source in _sources(naming, files) if isinstance(source, Path)]
+    return [*every, path / class_names.LABELS_FILE, *named]
 
 
 def remarks(path: Path) -> list[str]:
@@ -198,9 +208,37 @@ def _class_names(shards: list[Path], path: Path, others: Sequence[Path] = ()) ->
     return _numbering.checked(names, path)
 
 
-def _called(place: str, instead: str) -> str:
-    """What messages call a row."""
-    return f"{place}{instead and f' ({instead})'}"
+class _NamedFiles:
+    """The image files that rows name in place of contents."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    @functools.cached_property
+    def _find(self) -> Callable[[Path, str, str], Path]:
+        return _image_files.finder(self._root)  # lists the folder
+
+    def source(self, row: Content, split: str) -> Path | bytes:
+        """The file that a row of a split's Parquet file names, or else its content; DataError where
+        that file can't be found.
+        """
+        if not row.path:
+            return row.content or b""
+        try:
+            return self._find(row.file.parent, row.path, split)
+        except ValueError as error:
+            raise DataError(
+                f"{row.place}: {error}; mend or remove the row, or leave out all such rows with"
+                " --skip-bad-rows."
+            ) from error
+
+
+def _sources(shards: dict[str, list[Path]], files: _NamedFiles) -> Iterator[Path | bytes]:
+    """The files or contents of all rows, but for those of which the file can't be found."""
+    for split, own in shards.items():
+        for row in _parquet_files.contents(own):
+            with contextlib.suppress(DataError):
+                yield files.source(row, split)
 
 
 class _Part:
@@ -240,6 +278,7 @@ def _read(
     shards: list[Path],
     rows: dict[str, np.ndarray],
     shape: tuple[int, int, int],
+    source: Callable[[Content], Path | bytes],
     skip_bad_rows: bool,
 ) -> dict[str, _Part]:
     """Decode the given rows, sorted, of each split in one pass over the files."""
@@ -247,10 +286,15 @@ def _read(
     splits = {row: split for split, own in rows.items() for row in own.tolist()}
     ordered = sorted(splits)
     found = _parquet_files.contents(shards, np.array(ordered, np.int64))
-    for row, (place, instead, content) in zip(ordered, found, strict=True):
-        part, name = parts[splits[row]], _called(place, instead)
+    for row, image in zip(ordered, found, strict=True):
+        part = parts[splits[row]]
         try:
-            picture = decoding.decoded(content or b"", name)
+            file = source(image)
+            picture = (
+                decoding.decoded(file, image.place)
+                if isinstance(file, bytes)
+                else decoding.read(file)
+            )
             part.add(row, picture)
         except DataError as error:
             if not skip_bad_rows:
