@@ -36,6 +36,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -48,6 +49,9 @@ from keras_kd._common.vocabulary import SPLITS as SPLITS
 from keras_kd.datasets import readers
 from keras_kd.datasets.images import Size, height_width
 from keras_kd.errors import DataError
+
+if TYPE_CHECKING:
+    from keras_kd.datasets.sharded import Shards
 
 ENTRY_POINTS = "keras_kd.datasets"  # of other packages, each a module as above
 SIZE = 64
@@ -247,12 +251,19 @@ def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
     return passed_over_found(*find(path_or_name))
 
 
-def passed_over_found(module: ModuleType, path: Path | None) -> tuple[str, ...]:
+def passed_over_found(
+    module: ModuleType,
+    path: Path | None,
+    skip_bad_rows: bool = False,
+    shards: Shards | None = None,
+) -> tuple[str, ...]:
     """Report as `passed_over`, for the results of `find`.
 
     Args:
         module: the module of the data set.
         path: the path to read, or None.
+        skip_bad_rows: as for `load`; matters to data that stay in shards alone.
+        shards: the training split of such data, if it is known already.
 
     Returns:
         One line for each kind of file or folder.
@@ -260,6 +271,9 @@ def passed_over_found(module: ModuleType, path: Path | None) -> tuple[str, ...]:
     if path is None:
         return ()
     lines = module.remarks(path) if hasattr(module, "remarks") else []
+    if hasattr(module, "training_shards"):
+        shards = shards or module.training_shards(path, skip_bad_rows, module.SIZE)
+        lines = [*lines, *shards.notes]
     if path.is_dir() and hasattr(module, "sources"):
         lines = [*lines, *_reader("_survey").passed_over(path, module.sources(path))]
     return tuple(map(printable, lines))

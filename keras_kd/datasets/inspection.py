@@ -71,8 +71,6 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
     """
     module, path = datasets.find(path_or_name)
     found = datasets.load_found(module, path, SPLITS, skip_bad_rows, None)
-    stays = hasattr(module, "training_shards")
-    notes = module.training_shards(path, skip_bad_rows, module.SIZE).notes if stays else ()
     splits = {name: _examined(samples) for name, samples in found.items()}
     first = splits["train"]
     return {
@@ -92,7 +90,7 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
                 trait for file in datasets.sources(path_or_name) for trait in decoding.traits(file)
             )
         ),
-        "passed_over": [*datasets.passed_over_found(module, path), *notes],
+        "passed_over": [*datasets.passed_over_found(module, path, skip_bad_rows)],
         "skipped": [line for split in splits.values() for line in split.skipped],
     }
 

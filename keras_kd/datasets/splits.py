@@ -175,8 +175,7 @@ def load(path_or_name: str, skip_bad_rows: bool = False, size: Size | None = Non
     found = datasets.load_found(module, path, read, skip_bad_rows, size)
     train = shards.sample() if shards else found["train"]
     form, folder = form_and_folder(module, path)
-    notes = datasets.passed_over_found(module, path)
-    notes += shards.notes if shards else ()
+    notes = datasets.passed_over_found(module, path, skip_bad_rows, shards)
     subsets = getattr(module, "subsets", None)
     validation, test = found["validation"], found["test"]
     return Data(form, train, validation, test, subsets, notes, folder, shards)

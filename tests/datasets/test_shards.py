@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import small_shards
 from command_line import called
+from drawn_film import colour_model
 from PIL import Image
 
 from keras_kd import datasets
@@ -313,6 +314,25 @@ def test_shards_of_the_same_bytes_are_noted(tmp_path: Path) -> None:
     shutil.copy(folder / "train-000.tar", folder / "test-0.tar")
     (note,) = splits.load(str(folder), size=16).passed_over
     assert re.search(r"test-0\.tar of test and \S*train-000\.tar of train: .*bytes", note)
+    assert datasets.passed_over(str(folder)) == (note,)
+
+
+def test_a_score_of_shards_tells_what_training_on_them_tells(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """Copies of training shards in the test made scores too good without a word."""
+    folder = tmp_path / "data"
+    for number, split in enumerate(datasets.SPLITS):
+        files, _ = small_shards.row_files(number)
+        small_shards.write_files(folder / f"{split}-0.tar", [*files, b""], [*"rgrgrgr"])
+    shutil.copy(folder / "train-0.tar", folder / "test-0.tar")
+    (folder / "notes.bin").touch()
+    given = ["--data", f"shards:{folder}", "--range", "0,255", "--skip-bad-rows"]
+    assert called("evaluate", str(colour_model(tmp_path)), *given, "--json") == 0
+    told = " ".join(capsys.readouterr().err.split())
+    notes = splits.load(f"shards:{folder}", skip_bad_rows=True, size=16).passed_over
+    assert len(notes) == 2 and f"Notes on the data: {'; '.join(notes)}" in told
+    assert told.count("skipped: ") == 1
 
 
 def test_splits_of_one_class_are_refused(tmp_path: Path) -> None:
