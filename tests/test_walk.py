@@ -113,6 +113,26 @@ def test_a_run_looks_at_each_image_file_twice(
     assert len(asked) == len(read) == 20
 
 
+def test_the_notes_on_a_table_read_its_rows_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    lines = ["file,label,split,person"]
+    for number, split in enumerate(datasets.SPLITS * 4):
+        Image.new("L", (8, 8), number).save(tmp_path / f"{number}.png")
+        lines.append(f"{number}.png,{'ab'[number % 2]},{split},{number % 4}")
+    (tmp_path / "labels.csv").write_text("\n".join(lines))
+    module, read, opened = datasets.find(tmp_path)[0], [], csv_files.opened
+
+    def rows_read(path: Path) -> tuple:
+        names, rows = opened(path)
+        return names, (read.append(line) or (line, fields) for line, fields in rows)
+
+    monkeypatch.setattr(csv_files, "opened", rows_read)
+    assert any("4 of 4 values of person, 0 first" in line for line in module.remarks(tmp_path))
+    # The first row is read whenever the columns are asked for.
+    assert [read.count(line) for line in range(3, 14)] == [1] * 11
+
+
 def test_a_run_reads_the_images_of_a_parquet_file_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

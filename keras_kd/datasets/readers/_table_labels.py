@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,18 +21,20 @@ class Row:
 
     Attributes:
         place: table and line, for messages.
-        folder: that of the table.
+        table: the file that it stands in.
         file: as the row names it.
         label: as the row names it.
         split: as the row or its table tells it; "" where neither does.
+        groups: persons, or other groups of images, that the row names, by the column's name.
         problem: why the row can't be read, or None.
     """
 
     place: str
-    folder: Path
+    table: Path
     file: str
     label: str
     split: str
+    groups: Mapping[str, str]
     problem: str | None
 
 
@@ -51,7 +53,7 @@ def split_rows(table: Path, own: str | None) -> Iterator[tuple[str, Row]]:
         word = row.split.casefold() if of_split else own or ""
         split = _USAGES.get(word) or _tree.split_of(word) or own or word
         told = split if (of_split and not row.problem) or own else "train"
-        yield told, Row(row.place, table.parent, row.file, row.label, split, row.problem)
+        yield told, Row(row.place, table, row.file, row.label, split, row.groups, row.problem)
 
 
 def cleaned(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:

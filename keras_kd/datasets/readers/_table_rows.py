@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -12,7 +12,7 @@ from keras_kd._common import csv_files
 from keras_kd._common.checked_files import read_json
 from keras_kd._common.files import refuse_special
 from keras_kd.datasets import class_names
-from keras_kd.datasets.readers import _tree
+from keras_kd.datasets.readers import _splitting, _tree
 from keras_kd.errors import DataError
 
 JSON_LINES = ".jsonl"
@@ -50,14 +50,16 @@ class Row(NamedTuple):
         file: as the row names it.
         label: the class as the row names it; "" where it names none, or several columns have 1.
         split: as the row names it; "" without such a column.
-        problem: why the row can't be read, e.g. for a comma in a name; then the other fields may
-            stand under a wrong name.
+        groups: persons, or other groups of images, that the row names, by the column's name.
+        problem: why the row can't be read, e.g. for a comma in a name; then the other fields are
+            empty.
     """
 
     place: str
     file: str
     label: str
     split: str
+    groups: Mapping[str, str]
     problem: str | None = None
 
 
@@ -100,6 +102,11 @@ class Columns:
         """Whether the names are none of competitions' own."""
         told = {*_lower([*self.file, *self.label])}
         return self.are_enough and told <= {*FILE, *LABEL}
+
+    @property
+    def groups(self) -> list[str]:
+        """The columns that name persons, or other groups of images."""
+        return _splitting.of_groups(self.names)
 
     @property
     def read(self) -> list[str]:
@@ -150,10 +157,11 @@ def rows(table: Path) -> Iterator[Row]:
     """
     found = columns(table)
     places = [_place(table, found.names, name) for name in found.read]
+    of_groups = {name: found.names.index(name) for name in found.groups}
     for line, fields in _opened(table)[1]:
         place = f"{table}, line {line}"
         if problem := csv_files.surplus(found.names, fields):
-            yield Row(place, "", "", "", problem)
+            yield Row(place, "", "", "", {}, problem)
             continue
         own = map(_text, repeat(place), found.read, csv_files.picked(fields, places))
         texts = dict(zip(found.read, own, strict=True))
@@ -165,7 +173,9 @@ def rows(table: Path) -> Iterator[Row]:
             marked = [name for name, mark in marks.items() if mark in _YES]
             label = marked[0] if len(marked) == 1 and {*marks.values()} <= {*_MARKS} else ""
             place += f", with 1 in {' and '.join(marked)}" * (len(marked) > 1)
-        yield Row(place, texts[found.file[0]], class_names.plain(label), split)
+        values = map(_plain, csv_files.picked(fields, [*of_groups.values()]))
+        groups = dict(zip(of_groups, values, strict=True))
+        yield Row(place, texts[found.file[0]], class_names.plain(label), split, groups)
 
 
 def column(table: Path, name: str) -> Iterator[str]:
@@ -177,8 +187,7 @@ def column(table: Path, name: str) -> Iterator[str]:
     found, lines = _opened(table)
     place = found.index(name)
     for _, fields in lines:
-        field = csv_files.picked(fields, [place])[0]
-        yield "" if field is None else str(field).strip()
+        yield _plain(csv_files.picked(fields, [place])[0])
 
 
 def _named(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
@@ -246,4 +255,8 @@ def _text(place: str, name: str, field: Any) -> str:
             f"{place} has several values as its {name}, {str(field)[:60]}: expected one text or"
             " number; choose one."
         )
+    return _plain(field)
+
+
+def _plain(field: Any) -> str:
     return "" if field is None else str(field).strip()

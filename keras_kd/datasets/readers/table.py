@@ -51,6 +51,8 @@ from keras_kd.datasets.readers._listings import Listing
 from keras_kd.datasets.readers._table_rows import Columns
 from keras_kd.errors import DataError
 
+Rows = dict[str, list[_table_labels.Row]]
+
 
 def matches(path: Path) -> bool:
     """Whether a path looks like this data set.
@@ -107,7 +109,8 @@ def remarks(path: Path) -> list[str]:
     Returns:
         One line of each.
     """
-    names, listings = _listed(path, skip_bad_rows=True)
+    rows = _rows(path)
+    names, listings = _listed_of(path, rows, skip_bad_rows=True)
     lines = [_numbering.remark(names, "table")] if _numbering.are_numbers(names) else []
     lines += class_names.doubts(names)
     for table in _table_files.by_split(path):
@@ -121,10 +124,12 @@ def remarks(path: Path) -> list[str]:
         train = listings["train"]
         files = np.array(train.files, object)
         lines += _splitting.named_alike(files[train.labels == n] for n in range(len(names)))
-    lines += _in_several_splits(path)
+    lines += _in_several_splits(rows)
     lines += _passed_over(path)
-    lines += _left_out(path, listings)
-    lines += _without_labels(path, listings)
+    lines += _left_out(path, rows, listings)
+    # Splits that have rows, and are held out as none of these has a label.
+    secret = [split for split in SPLITS if split in rows and split not in listings]
+    lines += _splitting.without_labels(secret)
     if repeated := _listings.repeated(listings):
         lines.append(
             f"{counted(len(repeated), 'file')} in several rows, {repeated[0]} first, so that splits"
@@ -150,16 +155,28 @@ def _chosen(found: Columns) -> list[str]:
 
 def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], dict[str, Listing]]:
     """The class names, and the files of each split that has rows."""
+    rows = _rows(path)
+    return _listed_of(path, rows, skip_bad_rows)
+
+
+def _rows(path: Path | None) -> Rows:
+    """All rows, by their splits as the tables name them."""
     tables = _table_files.by_split(path) if path else {}
     if not tables:
         raise DataError(
             f"{path or 'table'} has no table of image files: give table:PATH, a csv file with the"
             " columns file and label, or its folder."
         )
-    rows: dict[str, list[_table_labels.Row]] = defaultdict(list)
+    rows: Rows = defaultdict(list)
     for table, own in tables.items():
         for split, row in _table_labels.split_rows(table, own):
             rows[split].append(row)
+    return rows
+
+
+def _listed_of(
+    path: Path, rows: Rows, skip_bad_rows: bool
+) -> tuple[tuple[str, ...], dict[str, Listing]]:
     # Without rows to learn from, there is nothing to pass over tables for.
     _refuse_unread(path, {"train"} if skip_bad_rows else {*SPLITS}, rows)
     unknown = set(rows) - set(SPLITS)
@@ -171,6 +188,7 @@ def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], di
             f"{path} has rows of the splits {words}: expected train, and validation and test where"
             " there are such; mend the column or the tables' names."
         )
+    tables = _table_files.by_split(path)
     rows = _table_labels.labelled_splits(tables, _table_labels.cleaned(rows))
     labels = _numbering.ordered({row.label for row in rows["train"]} - {""})
     if len(labels) < 2:
@@ -263,7 +281,7 @@ def _listing(
         try:
             if row.problem:
                 raise ValueError(row.problem)
-            number, file = _number(row.label, known), find(row.folder, row.file, row.split)
+            number, file = _number(row.label, known), find(row.table.parent, row.file, row.split)
         except ValueError as error:
             if not skip_bad_rows:
                 raise DataError(
@@ -291,13 +309,10 @@ def _folder(path: Path) -> Path:
     return path if path.is_dir() else path.parent
 
 
-def _left_out(path: Path, given: Collection[str]) -> list[str]:
+def _left_out(path: Path, rows: Rows, given: Collection[str]) -> list[str]:
     """Say which tables are not read or have no rows, and whose split is held out therefore."""
-    empty = [
-        table
-        for table in _table_files.by_split(path)
-        if next(_table_rows.rows(table), None) is None
-    ]
+    filled = {row.table for own in rows.values() for row in own}
+    empty = [table for table in _table_files.by_split(path) if table not in filled]
     reasons = dict.fromkeys(empty, "it has no rows") | _table_files.unread(path)
     lines = []
     for table, why in reasons.items():
@@ -308,21 +323,12 @@ def _left_out(path: Path, given: Collection[str]) -> list[str]:
     return lines
 
 
-def _without_labels(path: Path, given: Collection[str]) -> list[str]:
-    """Say which splits have rows and no labels, and are held out therefore."""
-    tables = _table_files.by_split(path).items()
-    named = {split for table, own in tables for split, _ in _table_labels.split_rows(table, own)}
-    secret = [split for split in SPLITS if split in named and split not in given]
-    return _splitting.without_labels(secret)
-
-
-def _in_several_splits(path: Path) -> list[str]:
+def _in_several_splits(rows: Rows) -> list[str]:
     """Say which persons, or other groups of images, stand in the rows of several splits."""
-    splits: _splitting.Groups = defaultdict(lambda: defaultdict(set))
-    for table, own in _table_files.by_split(path).items():
-        for name in _splitting.of_groups(_table_rows.columns(table).names):
-            values = _table_rows.column(table, name)
-            for (split, _), value in zip(_table_labels.split_rows(table, own), values, strict=True):
+    splits: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for split, own in rows.items():
+        for row in own:
+            for name, value in row.groups.items():
                 splits[name][value].add(split)
     return _splitting.in_several(splits)
 
