@@ -216,12 +216,3 @@ def test_a_split_without_any_label_is_taken_from_the_training_rows_and_told(tmp_
     with pytest.raises(DataError, match="the label is missing"):
         datasets.load(tmp_path, "test")
     assert len(datasets.load(tmp_path, "test", skip_bad_rows=True)) == 1
-
-
-def test_a_column_for_each_pixel_is_told(tmp_path):
-    """As of the digits on Kaggle: asked to name the columns otherwise."""
-    names = ",".join(["label", *(f"pixel{number}" for number in range(9))])
-    (tmp_path / "train.csv").write_text(f"{names}\n{','.join('0' * 10)}\n")
-    for data in (tmp_path, tmp_path / "train.csv"):
-        with pytest.raises(DataError, match="a column for each pixel, which is not read: write"):
-            datasets.load(data, "train")

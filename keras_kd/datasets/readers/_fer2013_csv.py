@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import functools
 import os
-import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +19,7 @@ import numpy as np
 from keras_kd._common import csv_files
 from keras_kd._common.arrays import ImageRows
 from keras_kd.datasets.class_names import numbered
+from keras_kd.datasets.readers import _pixel_numbers
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -98,26 +97,23 @@ def _read(
 ) -> tuple[dict[str, _Part], tuple[str, ...]]:
     parts = {split: _Part(ImageRows((SIDE, SIDE, 1))) for split in splits}
     usages = []
-    with warnings.catch_warnings():
-        # Older numpy only warns where text is no number.
-        warnings.simplefilter("error", DeprecationWarning)
-        for row, (line, (emotion, text, usage)) in enumerate(csv_files.rows(path, COLUMNS)):
-            usages.append(usage.strip())
-            part = parts.get(USAGES.get(usages[-1], "train"))
-            try:
-                label = _label(emotion, usages[-1])
-                if part is not None:
-                    part.images.append(_pixels(text))
-                    part.labels.append(label)
-                    part.rows.append(row)
-            except ValueError as error:
-                if not skip_bad_rows:
-                    raise DataError(
-                        f"{path}, line {line}: {error}; mend or remove the row, or leave out all"
-                        " such rows with --skip-bad-rows."
-                    ) from error
-                if part is not None:
-                    part.skipped.append(f"{path}, line {line}: {error}")
+    for row, (line, (emotion, text, usage)) in enumerate(csv_files.rows(path, COLUMNS)):
+        usages.append(usage.strip())
+        part = parts.get(USAGES.get(usages[-1], "train"))
+        try:
+            label = _label(emotion, usages[-1])
+            if part is not None:
+                part.images.append(_pixel_numbers.parsed(text, SIDE * SIDE))
+                part.labels.append(label)
+                part.rows.append(row)
+        except ValueError as error:
+            if not skip_bad_rows:
+                raise DataError(
+                    f"{path}, line {line}: {error}; mend or remove the row, or leave out all"
+                    " such rows with --skip-bad-rows."
+                ) from error
+            if part is not None:
+                part.skipped.append(f"{path}, line {line}: {error}")
     for split, part in parts.items():
         if not part.rows:
             usage = next(usage for usage, name in USAGES.items() if name == split)
@@ -135,26 +131,3 @@ def _label(emotion: str, usage: str) -> int:
         expected = f"expected 0 to {len(CLASS_NAMES) - 1} ({numbered(CLASS_NAMES)})"
         raise ValueError(f"emotion is {emotion!r}, {expected}")
     return int(emotion)
-
-
-def _pixels(text: str) -> np.ndarray:
-    """Return uint8 (2304,); raise ValueError, saying what is wrong."""
-    try:
-        # Wider than a pixel: in uint8 a 256 would become 0 unseen.
-        values = np.fromstring(text, np.int64, sep=" ")
-    except (DeprecationWarning, ValueError):
-        raise ValueError(
-            f"pixels hold {_not_a_number(text)!r}, expected whole numbers 0 to 255"
-        ) from None
-    if len(values) != SIDE * SIDE:
-        raise ValueError(f"{len(values)} pixels, expected {SIDE * SIDE}")
-    if values.min() < 0 or values.max() > 255:
-        outside = values[(values < 0) | (values > 255)][0]
-        raise ValueError(f"a pixel is {outside}, expected 0 to 255")
-    return values.astype(np.uint8)
-
-
-def _not_a_number(text: str) -> str:
-    return next(
-        (word[:20] for word in text.split() if not re.fullmatch(r"[+-]?[0-9]+", word)), text[:20]
-    )

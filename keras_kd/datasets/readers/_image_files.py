@@ -15,6 +15,7 @@ import numpy as np
 from keras_kd._common import arrays
 from keras_kd.datasets import decoding, images
 from keras_kd.datasets.readers import _tree
+from keras_kd.datasets.readers._pixel_numbers import PixelRow
 from keras_kd.errors import DataError
 
 _ADDRESS = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
@@ -180,13 +181,13 @@ def _composed(name: str) -> str:
 
 
 def read(
-    paths: Sequence[Path],
+    paths: Sequence[Path | PixelRow],
     shape: tuple[int, int, int],
     skip_bad_rows: bool = False,
     crop: Callable[[np.ndarray, int], np.ndarray] = lambda picture, row: picture,
 ) -> Pictures:
-    """Read files, `crop` each (a picture and its row) and fit it to `shape` (height, width,
-    channels).
+    """Read files, or rows of pixels, `crop` each (a picture and its row) and fit it to `shape`
+    (height, width, channels).
 
     Many large ones are mapped into memory, see `arrays.large_array`.
 
@@ -199,7 +200,7 @@ def read(
     skipped = []
     for row, path in enumerate(paths):
         try:
-            picture = decoding.read(path)
+            picture = path.read() if isinstance(path, PixelRow) else decoding.read(path)
         except DataError as error:
             if not skip_bad_rows:
                 raise

@@ -13,6 +13,7 @@ from keras_kd._common.text import counted
 from keras_kd.datasets import SPLITS, Samples, decoding
 from keras_kd.datasets.images import Size, height_width
 from keras_kd.datasets.readers import _image_files, _splitting
+from keras_kd.datasets.readers._pixel_numbers import PixelRow
 
 
 @dataclass(frozen=True)
@@ -20,14 +21,19 @@ class Listing:
     """The files of one split.
 
     Attributes:
-        files: the image files.
+        files: the image files, or the rows of tables that hold the pixels.
         labels: int64 (files,), their class numbers.
         problems: a line for each row or class that was passed over.
     """
 
-    files: list[Path]
+    files: Sequence[Path | PixelRow]
     labels: np.ndarray
     problems: tuple[str, ...] = ()
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files without the rows."""
+        return [file for file in self.files if isinstance(file, Path)]
 
 
 def samples(
@@ -52,8 +58,14 @@ def samples(
     Raises:
         DataError: a file is no image, or a class has too few images to hold a split out.
     """
-    files = (file for listing in listings.values() for file in listing.files)
-    shape, found = (*height_width(size), decoding.channels(files)), {}
+    of_rows = (
+        file.shape[2]
+        for listing in listings.values()
+        for file in listing.files
+        if isinstance(file, PixelRow)
+    )
+    of_files = decoding.channels(file for listing in listings.values() for file in listing.paths)
+    shape, found = (*height_width(size), max((of_files, *of_rows))), {}
     whole = _with_held_out(listings, names)
     for split in splits:
         own = whole[split]
@@ -69,7 +81,7 @@ def repeated(listings: Mapping[str, Listing]) -> list[str]:
     Args:
         listings: the files of each split.
     """
-    rows = Counter(file for listing in listings.values() for file in listing.files)
+    rows = Counter(file for listing in listings.values() for file in listing.paths)
     return [file.name for file, count in rows.items() if count > 1]
 
 
@@ -79,11 +91,11 @@ def contradicting(listings: Mapping[str, Listing]) -> list[str]:
     Args:
         listings: the files of each split.
     """
-    classes: dict[Path, set[int]] = defaultdict(set)
+    classes: dict[Path | PixelRow, set[int]] = defaultdict(set)
     for listing in listings.values():
         for file, label in zip(listing.files, listing.labels.tolist(), strict=True):
             classes[file].add(label)
-    files = [file.name for file, own in classes.items() if len(own) > 1]
+    files = [file.name for file, own in classes.items() if len(own) > 1 and isinstance(file, Path)]
     if not files:
         return []
     return [f"the rows of {counted(len(files), 'file')}, {files[0]} first, differ in class"]

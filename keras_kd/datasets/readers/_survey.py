@@ -11,11 +11,11 @@ from keras_kd._common import csv_files
 from keras_kd._common.files import refuse_special
 from keras_kd._common.text import counted
 from keras_kd.datasets import decoding
-from keras_kd.datasets.readers import _fer2013_csv, _table_rows, _tree
+from keras_kd.datasets.readers import _fer2013_csv, _pixel_numbers, _table_rows, _tree
 from keras_kd.errors import DataError
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
-_PIXEL = re.compile("pixel[-_ ]?\\d+", re.IGNORECASE)
+_NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _LOOKED_AT = 2**12  # bytes of a text that may be a table
 
 
@@ -154,10 +154,18 @@ def _other_columns(path: Path) -> str:
             f"its first line, {', '.join(names[:4])}, names an image and no columns: write their"
             " names above it, file and label"
         )
-    if sum(bool(_PIXEL.fullmatch(name)) for name in names) > 1:
+    if len(pixels := _pixel_numbers.columns(names)) > 1:
+        if _pixel_numbers.shape(len(pixels)):
+            return "it has a column for each pixel and none of the class: add a column label"
         return (
-            "it has a column for each pixel, which is not read: write each row as an image file"
-            " into a folder of its class"
+            f"it has {len(pixels)} columns of pixels, as no square image has, gray or in three"
+            " colours: write each row as an image file into a folder of its class"
+        )
+    if len(names) > 1 and all(map(_NUMBER.fullmatch, names)):
+        images = ", label and pixel0 and so on" * bool(_pixel_numbers.shape(len(names) - 1))
+        return (
+            f"its first line, {', '.join(names[:4])} …, holds numbers and no names of columns:"
+            f" write their names above it{images}"
         )
     expected = ", ".join(_fer2013_csv.COLUMNS)
     received = ", ".join(names[:12]) + f" and {len(names) - 12:,} more" * (len(names) > 12)

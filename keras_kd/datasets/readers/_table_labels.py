@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from keras_kd.datasets.readers import _numbering, _table_rows, _tree
+from keras_kd.datasets.readers._pixel_numbers import PixelRow
 
 # What stands for no label: always, and among classes that are numbers.
 MISSING, _NO_NUMBER = ("", "nan", "NaN"), "-1"
@@ -26,6 +27,7 @@ class Row:
         label: as the row names it.
         split: as the row or its table tells it; "" where neither does.
         groups: persons, or other groups of images, that the row names, by the column's name.
+        pixels: the image itself, or None where the row names a file.
         problem: why the row can't be read, or None.
     """
 
@@ -35,6 +37,7 @@ class Row:
     label: str
     split: str
     groups: Mapping[str, str]
+    pixels: PixelRow | None
     problem: str | None
 
 
@@ -53,7 +56,8 @@ def split_rows(table: Path, own: str | None) -> Iterator[tuple[str, Row]]:
         word = row.split.casefold() if of_split else own or ""
         split = _USAGES.get(word) or _tree.split_of(word) or own or word
         told = split if (of_split and not row.problem) or own else "train"
-        yield told, Row(row.place, table, row.file, row.label, split, row.groups, row.problem)
+        image = row.groups, row.pixels, row.problem
+        yield told, Row(row.place, table, row.file, row.label, split, *image)
 
 
 def cleaned(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:

@@ -12,7 +12,8 @@ from keras_kd._common import csv_files
 from keras_kd._common.checked_files import read_json
 from keras_kd._common.files import refuse_special
 from keras_kd.datasets import class_names
-from keras_kd.datasets.readers import _splitting, _tree
+from keras_kd.datasets.readers import _pixel_numbers, _splitting, _tree
+from keras_kd.datasets.readers._pixel_numbers import PixelRow
 from keras_kd.errors import DataError
 
 JSON_LINES = ".jsonl"
@@ -47,10 +48,11 @@ class Row(NamedTuple):
 
     Attributes:
         place: table and line, for messages.
-        file: as the row names it.
+        file: as the row names it; "" where the row has pixels.
         label: the class as the row names it; "" where it names none, or several columns have 1.
         split: as the row names it; "" without such a column.
         groups: persons, or other groups of images, that the row names, by the column's name.
+        pixels: the image itself, of a table with a column for each pixel.
         problem: why the row can't be read, e.g. for a comma in a name; then the other fields are
             empty.
     """
@@ -60,6 +62,7 @@ class Row(NamedTuple):
     label: str
     split: str
     groups: Mapping[str, str]
+    pixels: PixelRow | None = None
     problem: str | None = None
 
 
@@ -73,6 +76,7 @@ class Columns:
         split: likewise of the split; none without such a column.
         classes: the columns of the classes, which hold 0 and 1; none where one column has the
             class.
+        pixels: the columns of the pixels in their order, of square images; there is then no file.
         names: all columns.
     """
 
@@ -80,12 +84,13 @@ class Columns:
     label: Sequence[str]
     split: Sequence[str]
     classes: Sequence[str]
+    pixels: Sequence[str]
     names: Sequence[str]
 
     @property
     def are_enough(self) -> bool:
-        """Whether the table tells the file and the class of an image."""
-        return bool(self.file and (self.label or self.classes))
+        """Whether the table tells the file, or the pixels, and the class of an image."""
+        return bool((self.file or self.pixels) and (self.label or self.classes))
 
     @property
     def lacking(self) -> str:
@@ -94,7 +99,7 @@ class Columns:
             return ""
         if not self.names:
             return "it is empty"
-        what = "the class" if self.file else "the file"
+        what = "the class" if self.file or self.pixels else "the file"
         return f"none of its columns, {', '.join(self.names[:12])}, is that of {what}"
 
     @property
@@ -120,12 +125,15 @@ def columns(table: Path) -> Columns:
         names, lines = _opened(table) if table.suffix.lower() in SUFFIXES else ([], iter(()))
         first = next(lines, (1, []))[1]
     except DataError:
-        return Columns((), (), (), (), ())
+        return Columns((), (), (), (), (), ())
     file, label = _named(names, FILE) or _named(names, _OTHER_FILE), _named(names, LABEL)
     label = label or _named(names, _OTHER_LABEL) or _named(names, _LABEL_NUMBERS)
     split = _named(names, SPLIT) or _named(names, _OTHER_SPLIT)
+    pixels = _pixel_numbers.columns(names)
+    # A row of pixels is an image, whatever number it has.
+    file, pixels = ([], pixels) if _pixel_numbers.shape(len(pixels)) else (file, [])
     classes = [] if label or not file else _of_classes(names, first, (*file, *split))
-    return Columns(file, label, split, classes, names)
+    return Columns(file, label, split, classes, pixels, names)
 
 
 def unreadable(table: Path) -> str:
@@ -158,10 +166,12 @@ def rows(table: Path) -> Iterator[Row]:
     found = columns(table)
     places = [_place(table, found.names, name) for name in found.read]
     of_groups = {name: found.names.index(name) for name in found.groups}
+    of_pixels = [_place(table, found.names, name) for name in found.pixels]
+    shape = _pixel_numbers.shape(len(of_pixels))
     for line, fields in _opened(table)[1]:
         place = f"{table}, line {line}"
         if problem := csv_files.surplus(found.names, fields):
-            yield Row(place, "", "", "", {}, problem)
+            yield Row(place, "", "", "", {}, None, problem)
             continue
         own = map(_text, repeat(place), found.read, csv_files.picked(fields, places))
         texts = dict(zip(found.read, own, strict=True))
@@ -175,7 +185,10 @@ def rows(table: Path) -> Iterator[Row]:
             place += f", with 1 in {' and '.join(marked)}" * (len(marked) > 1)
         values = map(_plain, csv_files.picked(fields, [*of_groups.values()]))
         groups = dict(zip(of_groups, values, strict=True))
-        yield Row(place, texts[found.file[0]], class_names.plain(label), split, groups)
+        file = texts[found.file[0]] if found.file else ""
+        numbers = csv_files.picked(fields, of_pixels)
+        pixels = PixelRow(place, " ".join(map(str, numbers)), shape) if shape else None
+        yield Row(place, file, class_names.plain(label), split, groups, pixels)
 
 
 def column(table: Path, name: str) -> Iterator[str]:

@@ -77,10 +77,10 @@ def sources(path: Path) -> list[Path]:
     # Other names than the folders' are those of a labels.txt.
     named = any(
         class_names.plain(file.relative_to(train).parts[0]) != names[label]
-        for file, label in zip(listings["train"].files, listings["train"].labels, strict=True)
+        for file, label in zip(listings["train"].paths, listings["train"].labels, strict=True)
     )
     listed = [path / class_names.LABELS_FILE] if named else []
-    return [*listed, *(file for listing in listings.values() for file in listing.files)]
+    return [*listed, *(file for listing in listings.values() for file in listing.paths)]
 
 
 def remarks(path: Path) -> list[str]:

@@ -14,7 +14,9 @@ stands in `file`, `filename`, `file_name`, `filepath`, `path`, `image` or `image
 `label`, `class`, `class_name`, `category`, `emotion`, `expression` or `target`; its split, where
 there is such a column, in `split`, `subset`, `set` or `usage`. Without such a column, others that
 competitions have are taken with a note, as `image_id`, `labels`. Without any of a class each class
-may have a column, with 1 or True for the images of the class and 0 or False for others. Files are
+may have a column, with 1 or True for the images of the class and 0 or False for others. In place
+of a file a table may have a column for each pixel of square images, `pixel0` to `pixel783` or `1x1`
+to `28x28`, gray or with red, green and blue of a pixel side by side. Files are
 looked for from the table's folder, then in the folders below it by their name and as many of its
 folders as there are; of several in the folders of splits the one in the row's split is taken.
 A split's own table has its word in its name or its folder's; a word in the column goes before it.
@@ -41,6 +43,7 @@ from keras_kd.datasets.readers import (
     _image_files,
     _listings,
     _numbering,
+    _pixel_numbers,
     _splitting,
     _table_files,
     _table_labels,
@@ -48,6 +51,7 @@ from keras_kd.datasets.readers import (
     _tree,
 )
 from keras_kd.datasets.readers._listings import Listing
+from keras_kd.datasets.readers._pixel_numbers import PixelRow
 from keras_kd.datasets.readers._table_rows import Columns
 from keras_kd.errors import DataError
 
@@ -95,7 +99,7 @@ load = _splitting.one_split(load_splits, SIZE)
 def sources(path: Path) -> list[Path]:
     """Return every file that the splits are read from. Arguments: see `datasets`."""
     listings = _listed(path, skip_bad_rows=True)[1].values()
-    listed = [file for listing in listings for file in listing.files]
+    listed = [file for listing in listings for file in listing.paths]
     return [*_table_files.by_split(path), _folder(path) / class_names.LABELS_FILE, *listed]
 
 
@@ -116,14 +120,17 @@ def remarks(path: Path) -> list[str]:
     for table in _table_files.by_split(path):
         found = _table_rows.columns(table)
         lines += [f"{table.name} is read by its {line}" for line in _chosen(found)]
-        known = {*found.file, *found.label, *found.classes, *found.split}
+        known = {*found.file, *found.pixels, *found.label, *found.classes, *found.split}
         unread = [name for name in found.names if name not in known]
         told = [*_boxes.remarks(unread), *_splitting.unread(unread, listings)]
         lines += [f"{table.name}: {line}" for line in told]
     if set(listings) < set(SPLITS):
         train = listings["train"]
-        files = np.array(train.files, object)
-        lines += _splitting.named_alike(files[train.labels == n] for n in range(len(names)))
+        classes: list[list[Path]] = [[] for _ in names]
+        for file, label in zip(train.files, train.labels.tolist(), strict=True):
+            if isinstance(file, Path):
+                classes[label].append(file)
+        lines += _splitting.named_alike(classes)
     lines += _in_several_splits(rows)
     lines += _passed_over(path)
     lines += _left_out(path, rows, listings)
@@ -148,6 +155,13 @@ def _chosen(found: Columns) -> list[str]:
     ]
     if found.classes:
         lines.append(f"columns {', '.join(found.classes[:12])} of 0 and 1, each a class")
+    if found.pixels:
+        height, width, channels = _pixel_numbers.shape(len(found.pixels)) or (0, 0, 0)
+        side_by_side = ", red, green and blue of a pixel side by side" * (channels > 1)
+        lines.append(
+            f"columns {found.pixels[0]} to {found.pixels[-1]}, images of {height}x{width} pixels"
+            f" row by row{side_by_side}"
+        )
     if not found.usual:
         lines.append(f"columns {' and '.join([*found.file[:1], *found.label[:1]])}")
     return lines
@@ -275,13 +289,15 @@ def _listing(
     find: Callable[[Path, str, str], Path],
     skip_bad_rows: bool,
 ) -> Listing:
-    files, numbers, problems = [], [], []
+    files: list[Path | PixelRow] = []
+    numbers, problems = [], []
     known = {label: number for number, label in enumerate(labels)}
     for row in rows:
         try:
             if row.problem:
                 raise ValueError(row.problem)
-            number, file = _number(row.label, known), find(row.table.parent, row.file, row.split)
+            number = _number(row.label, known)
+            file = row.pixels or find(row.table.parent, row.file, row.split)
         except ValueError as error:
             if not skip_bad_rows:
                 raise DataError(

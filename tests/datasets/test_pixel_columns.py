@@ -1,0 +1,115 @@
+"""Tables with a column for each pixel, as of the digits on Kaggle and of HAM10000."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_kd import datasets
+from keras_kd.errors import DataError
+
+
+def _images(count: int, channels: int) -> np.ndarray:
+    random = np.random.default_rng(channels)
+    return random.integers(0, 256, (count, 4, 4, channels), np.uint8)
+
+
+def _write(path: Path, names: list[str], images: np.ndarray, labels: list[str] | None) -> None:
+    """The columns of pixels by their names, and behind them the label."""
+    lines = [",".join([*names, *(["label"] if labels else [])])]
+    for row, image in enumerate(images):
+        cells = [*map(str, image.ravel().tolist()), *([labels[row]] if labels else [])]
+        lines.append(",".join(cells))
+    path.write_text("\n".join(lines))
+
+
+NAMES = {
+    "pixel0": [f"pixel{number}" for number in range(48)],
+    "pixel0001": [f"pixel{number:04}" for number in range(1, 49)],
+    "1x1": [f"{row}x{column}" for row in range(1, 5) for column in range(1, 5)],
+}
+
+
+@pytest.mark.parametrize(
+    ("names", "channels"), [("pixel0", 1), ("pixel0001", 1), ("pixel0", 3), ("1x1", 1)]
+)
+def test_a_row_of_pixels_is_an_image(tmp_path: Path, names: str, channels: int) -> None:
+    """It was told to be written into image files."""
+    columns = NAMES[names][: 16 * channels]
+    images = _images(40, channels)
+    labels = ["9", "10"] * 20
+    _write(tmp_path / "train.csv", columns, images[:30], labels[:30])
+    # Without a class, as that of a competition.
+    _write(tmp_path / "test.csv", columns, images[30:], None)
+    found = {split: datasets.load(tmp_path, split, size=4) for split in datasets.SPLITS}
+    assert [len(samples) for samples in found.values()] == [22, 4, 4]
+    pairs = {
+        (image.tobytes(), samples.class_names[label])
+        for samples in found.values()
+        for image, label in zip(samples.images, samples.labels.tolist(), strict=True)
+    }
+    assert pairs == {
+        (image.tobytes(), label) for image, label in zip(images[:30], labels[:30], strict=True)
+    }
+    train = found["train"]
+    assert train.class_names == ("9", "10") and train.images.shape[3] == channels
+    assert train.sizes is not None and (train.sizes == 4).all()
+    notes = "\n".join(datasets.passed_over(tmp_path))
+    read = f"train.csv is read by its columns {columns[0]} to {columns[-1]}, images of 4x4 pixels"
+    assert f"{read} row by row{', red, green and blue' * (channels == 3)}" in notes
+    assert "test.csv is not read: none of its columns" in notes
+    assert "the images of test are taken from those of training" in notes
+
+
+def test_columns_of_pixels_stand_in_any_order(tmp_path: Path) -> None:
+    """pandas may sort them as words: pixel0, pixel1, pixel10."""
+    images = _images(20, 1)
+    order = sorted(range(16), key=str)
+    shuffled = images.reshape(20, 16)[:, order]
+    names = [f"pixel{number}" for number in order]
+    _write(tmp_path / "all.csv", names, shuffled, ["a", "b"] * 10)
+    every = [datasets.load(tmp_path / "all.csv", split, size=4) for split in datasets.SPLITS]
+    shown = {image.tobytes() for samples in every for image in samples.images}
+    assert shown == {image.tobytes() for image in images}
+
+
+@pytest.mark.parametrize(
+    ("cell", "told"),
+    [
+        ("256", "a pixel is 256, expected 0 to 255"),
+        ("0.5", "pixels hold '0.5', expected whole numbers 0 to 255"),
+        ("", "15 pixels, expected 16"),
+    ],
+)
+def test_a_row_of_bad_pixels_is_named_or_left_out(tmp_path: Path, cell: str, told: str) -> None:
+    _write(tmp_path / "all.csv", NAMES["1x1"], _images(20, 1), ["a", "b"] * 10)
+    lines = (tmp_path / "all.csv").read_text().splitlines()
+    lines[5] = ",".join([cell, *lines[5].split(",")[1:]])
+    (tmp_path / "all.csv").write_text("\n".join(lines))
+    with pytest.raises(DataError, match=f"all.csv, line 6: {told}; mend or remove the row"):
+        [datasets.load(tmp_path, split) for split in datasets.SPLITS]
+    every = [datasets.load(tmp_path, split, skip_bad_rows=True) for split in datasets.SPLITS]
+    assert sum(map(len, every)) == 19
+    (skipped,) = sum((samples.skipped for samples in every), ())
+    assert f"line 6: {told}" in skipped
+
+
+@pytest.mark.parametrize(
+    ("names", "told"),
+    [
+        (["label", *NAMES["pixel0"][:15]], "15 columns of pixels, as no square image has"),
+        (NAMES["pixel0"][:16], "a column for each pixel and none of the class: add a column label"),
+        (["0"] * 17, "first line, 0, 0, 0, 0 …, holds numbers .* label and pixel0 and so on"),
+        (["0", "0.1", "0.2"], "holds numbers and no names of columns: write their names above it;"),
+    ],
+)
+def test_columns_of_pixels_that_say_too_little_are_told(
+    tmp_path: Path, names: list[str], told: str
+) -> None:
+    rows = [",".join(names), ",".join("0" * len(names))]
+    (tmp_path / "train.csv").write_text("\n".join(rows))
+    for data in (tmp_path, tmp_path / "train.csv"):
+        with pytest.raises(DataError, match=told.removesuffix(";")):
+            datasets.load(data, "train")
