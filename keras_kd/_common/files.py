@@ -45,6 +45,11 @@ def _begins_at_home(path: str | Path) -> bool:
     return str(path) == "~" or str(path).startswith("~/")
 
 
+def is_address(path: str | Path) -> bool:
+    """Whether a path begins as an address, e.g. gs://, s3://, http:// or file://."""
+    return bool(_ADDRESS.match(str(path)))
+
+
 def advice(path: str | Path, usual: str = "check the path") -> str:
     """Say what to do where nothing lies at a path.
 
@@ -52,7 +57,7 @@ def advice(path: str | Path, usual: str = "check the path") -> str:
         path: as it was given; `--data=~/photos` and a configuration leave its `~` as it is.
         usual: what to do with others.
     """
-    if _ADDRESS.match(str(path)):
+    if is_address(path):
         return "download it, and give its path on this machine"
     return _HOME if _begins_at_home(path) else usual
 

@@ -32,8 +32,7 @@ class _Split:
 
 
 def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
-    """Read every split of a data set and describe it in terms that JSON can
-    hold.
+    """Read every split of a data set and describe it in terms that JSON can hold.
 
     Copies are images with exactly the same pixels at the 64x64 pixels of training. On FER2013 these
     are the same images as at its own 48x48.

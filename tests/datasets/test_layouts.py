@@ -176,9 +176,10 @@ def test_names_that_begin_alike_are_told_where_images_are_drawn_for_splits(tmp_p
                 picture(tmp_path / "split" / split / name / f"S{number // 4}_{number}.png", number)
     assert "alike" not in notes(tmp_path / "split")
     for number in range(24):
-        name = "ab"[number % 2]
-        picture(tmp_path / "plain" / name / f"{number % 2}_{number}.png", number)
+        name = "abc"[number % 3]
+        picture(tmp_path / "plain" / name / f"{number % 3}_{number}.png", number)
         picture(tmp_path / "dated" / name / f"IMG_{20240100 + number}_12.png", number)
+    picture(tmp_path / "plain" / "a" / "one.png", 24)
     assert "alike" not in notes(tmp_path / "plain") and "alike" not in notes(tmp_path / "dated")
 
 

@@ -162,7 +162,7 @@ def test_labels_txt_of_class_folders_is_noted_only_where_it_is_not_read(tmp_path
 @pytest.mark.parametrize("name", ["patientId", "PersonID", "personid", "Session ID", "user"])
 def test_columns_of_persons_are_known_however_they_are_written(tmp_path, name):
     lines = [f"{line},p{n % 3},{n}" for n, line in enumerate(rows(tmp_path, "ab"))]
-    (tmp_path / "all.csv").write_text("\n".join([f"file,label,{name},grid", *lines]))
+    (tmp_path / "all.csv").write_text("\n".join([f"file,label,{name},patient_age", *lines]))
     told = datasets.passed_over(tmp_path)
     assert told == (
         f"all.csv: the column {name} is not read: images of one {name} may fall into several"
@@ -237,6 +237,7 @@ def test_a_comma_in_an_unquoted_label_gives_no_other_class(tmp_path):
             b"file,Klasse\n0.png,a\n1.png,\n",
             "none of its columns, file, Klasse, is that of the c",
         ),
+        ("test.csv", b"file,Klasse\n0.png,A\n", "file, Klasse, is that of the class"),
         ("test.csv", b"number,label\n", "none of its columns, number, label, is that of the file"),
         ("test.xlsx", b"PK", ".xlsx files are not: save it as a csv file with the columns file"),
         ("test.csv", b"", "it is empty"),
@@ -264,6 +265,7 @@ def test_a_split_whose_table_is_not_read_is_not_cut_out_of_training(tmp_path, na
     [
         ("name,id_code\n,7\n", "none of its columns, name, id_code, is that of the class"),
         ("id_code,diagnosis\n", "it has no rows"),
+        ("id_code,remark\n7,\n", "none of its columns, id_code, remark, is that of the class"),
         # What the training rows don't tell: other values than theirs are no classes.
         ("id_code,url\n7,a.org\n", "none of its columns, id_code, url, is that of the class"),
         ("number,age\n7,12\n", "none of its columns, number, age, is that of the file"),
@@ -280,11 +282,17 @@ def test_a_test_without_classes_is_taken_from_the_training_rows_and_told(tmp_pat
 
 
 @pytest.mark.parametrize("skip_bad_rows", [True, False])
-def test_training_rows_that_can_t_be_read_are_not_to_be_passed_over(tmp_path, skip_bad_rows):
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [("file,Güte\n", "after line 1: not"), ("Foto,Klasse\n0.png,a\n", "none of its columns, Foto")],
+)
+def test_training_rows_that_can_t_be_read_are_not_to_be_passed_over(
+    tmp_path, content, words, skip_bad_rows
+):
     (tmp_path / "test.csv").write_text("\n".join(["file,label", *rows(tmp_path, "ab")]))
-    (tmp_path / "train.csv").write_bytes("file,Güte\n".encode("cp1252"))
+    (tmp_path / "train.csv").write_bytes(content.encode("cp1252"))
     with pytest.raises(
-        DataError, match=r"train.csv is not read \(after line 1: not .* rows of train: mend the tab"
+        DataError, match=rf"train.csv is not read \({words}.* rows of train: mend the tab"
     ) as refused:
         datasets.load(tmp_path, "train", skip_bad_rows=skip_bad_rows)
     assert "--skip-bad-rows" not in str(refused.value)

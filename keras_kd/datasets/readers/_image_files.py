@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd._common import arrays
+from keras_kd._common.files import is_address
 from keras_kd.datasets import decoding, images
 from keras_kd.datasets.readers import _tree
 from keras_kd.datasets.readers._pixel_numbers import PixelRow
 from keras_kd.errors import DataError
 
-_ADDRESS = re.compile("[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 _UPLOADED = re.compile(r"/data/upload/\d+/((?:[0-9a-f]{8}-)?([^/]+))")
 
 
@@ -125,7 +125,7 @@ def finder(root: Path) -> Callable[[Path, str, str], Path]:
                 f"{root} has {len(found)} files of the name {text!r}, {found[0]} and {found[1]}"
                 " first: name its folder, too"
             )
-        if not found and _ADDRESS.match(text):
+        if not found and is_address(text):
             raise ValueError(f"{text[:60]!r} is an address: download the image and name its file")
         if not found:
             raise ValueError(f"{root} has no file of the name {text!r}")

@@ -38,7 +38,7 @@ def texts(column: Column) -> list[str]:
     """
     found: set[str] = set()
     for file, _, part in column:
-        if not is_text(part.type):
+        if not is_text(part.type) and part.null_count < len(part):
             raise _numbers_beside_names(file)
         found.update(part.unique().to_pylist())
     return _numbering.ordered({class_names.plain(label) for label in found - {None}})
@@ -141,7 +141,7 @@ def are_missing(labels: Iterable[Any]) -> bool:
 
 
 def require_kind(file: Path, kind: Any) -> None:
-    """Check that a column is of a type that labels can have.
+    """Check that a column is of a type that labels can have, or that of a column of none.
 
     Args:
         file: what errors name.
@@ -153,7 +153,9 @@ def require_kind(file: Path, kind: Any) -> None:
     import pyarrow
 
     types = pyarrow.types
-    if is_text(kind) or types.is_integer(kind) or types.is_floating(kind):
+    if is_text(kind) or any(
+        is_kind(kind) for is_kind in (types.is_integer, types.is_floating, types.is_null)
+    ):
         return
     if types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind):
         raise DataError(

@@ -25,6 +25,11 @@ _GROUPS = {
     "patient", "person", "sequence", "session", "slide", "speaker", "specimen", "subject", "user",
     "video", "writer",
 }  # fmt: skip
+# Behind such a word, its name; others, as in patient_age, are something else of it.
+_NAMES = {
+    "code", "file", "filename", "id", "identifier", "index", "key", "name", "no", "nr", "num",
+    "number", "path", "uid", "uuid",
+}  # fmt: skip
 # An age group or a patient group is a kind of person, of which each split should have some.
 _KIND = re.compile("[a-z][ _-]?group$", re.IGNORECASE)
 # Of a file's name: S010_, video0-, person_3., and of Roboflow's copies, IMG_7_jpg.rf.
@@ -101,8 +106,7 @@ def unread(columns: Collection[str], given: Collection[str]) -> list[str]:
     """
     lines = []
     for name in columns:
-        words = _words(name)
-        if words & _SPLITS or _tree.split_of(name):
+        if {*_tree.words(name)} & _SPLITS or _tree.split_of(name):
             lines.append(f"the column {name} is not read, so no split is taken from it")
         elif of_groups([name]) and set(given) < set(SPLITS):
             lines.append(
@@ -112,12 +116,18 @@ def unread(columns: Collection[str], given: Collection[str]) -> list[str]:
 
 
 def of_groups(columns: Collection[str]) -> list[str]:
-    """Return the columns whose images belong together, as those of one person.
+    """Return the columns whose images belong together, as those of one person: `subject`,
+    `patient_id`, `patientId` or `personid`, and not `patient_age`.
 
     Args:
         columns: names of columns.
     """
-    return [name for name in columns if _words(name) & _GROUPS and not _KIND.search(name)]
+    found = []
+    for name in columns:
+        words = [word for word in _tree.words(name) if word not in _NAMES]
+        if words and {words[-1], words[-1].removesuffix("id")} & _GROUPS and not _KIND.search(name):
+            found.append(name)
+    return found
 
 
 def in_several(groups: Groups) -> list[str]:
@@ -163,7 +173,7 @@ def named_alike(classes: Iterable[Sequence[Path]]) -> list[str]:
     every = sum(found, Counter[str]())
     alike = {name: count for name, count in every.items() if name and count > 1}
     # A class's own name or number may be the beginning of its files.
-    several = any(len(one) > 1 for one in found)
+    several = any(len(one.keys() & alike.keys()) > 1 for one in found)
     if not several or len(alike) < _FEWEST_ALIKE or 2 * sum(alike.values()) < images:
         return []
     first = max(alike, key=lambda name: alike[name])
@@ -178,14 +188,6 @@ def _beginning(file: Path) -> str:
     """The first word with its number of a file's name, if more follows; "" where none does."""
     found = _BEGINNING.match(file.stem)
     return found[0] if found else ""
-
-
-def _words(name: str) -> set[str]:
-    """The words of a column's name, also without the `id` that is written together with one:
-    `patientId`, `personid`.
-    """
-    words = _tree.words(name)
-    return words | {word.removesuffix("id") for word in words}
 
 
 def one_split(

@@ -147,13 +147,13 @@ def split_of(name: str) -> str | None:
     """Return the split that a folder's name has as a word, as `test_set` or `trainLabels`; None if
     it has none, or two.
     """
-    found = [split for split, names in SPLIT_NAMES.items() if set(names) & words(name)]
+    found = [split for split, names in SPLIT_NAMES.items() if {*names} & {*words(name)}]
     return found[0] if len(found) == 1 else None
 
 
-def words(name: str) -> set[str]:
+def words(name: str) -> list[str]:
     """Return the words of a name in lower case; a capital behind a small letter begins one."""
-    return set(re.findall("[a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", " ", name).casefold()))
+    return re.findall("[a-z]+", re.sub("(?<=[a-z])(?=[A-Z])", " ", name).casefold())
 
 
 def called(name: str) -> str | None:

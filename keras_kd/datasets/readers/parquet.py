@@ -13,8 +13,8 @@ Columns: `image`, the content of an image file, alone or as the field `bytes` of
 path, alone or as the field `path`, which is followed as a table's within the folder; `label`, a
 name, or a number whose name stands in Hugging Face's metadata or, one a line, in a `labels.txt`
 beside. Columns of other names serve where that metadata tells one Image and one ClassLabel; others
-are passed over. A split without a file, or without a label in any row, is held
-out of the training images as with class folders. Images are gray if every one is, else RGB.
+are passed over. A split without a file, or without a label in any row, is held out of the training
+images as with class folders. Images are gray if every one is, else RGB.
 """
 
 from __future__ import annotations

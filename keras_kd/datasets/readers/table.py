@@ -241,10 +241,12 @@ def _refuse_unread(
     read = {
         name for table in _table_files.by_split(path) for name in _table_rows.columns(table).names
     }
-    labels = {_table_labels.whole(row.label) for row in given.get("train", ())}
+    labels = {_table_labels.whole(row.label).casefold() for row in given.get("train", ())}
     for table, why in _table_files.unread(path).items():
         split = _table_files.split_of(table, path)
-        if split in splits and split not in given and _may_name_classes(table, read, labels):
+        # Without training rows there is nothing to compare its values with.
+        may_tell = split == "train" or _may_name_classes(table, read, labels)
+        if split in splits and split not in given and may_tell:
             others = (
                 ", move it away, or pass over it with --skip-bad-rows, which takes the images of"
                 f" {split} from those of training"
@@ -258,15 +260,16 @@ def _refuse_unread(
 def _may_name_classes(table: Path, read: Collection[str], labels: Collection[str]) -> bool:
     """Whether a table that is not read may tell the classes of a split, as that of a competition's
     test does not: it has a column of classes, or another one than the tables that are read, in
-    which all values are training labels.
+    which all values are training labels, in capitals or not.
     """
     found = _table_rows.columns(table)
     unknown = [name for name in found.names if name not in read]
-    values = (map(class_names.plain, _table_rows.column(table, name)) for name in unknown)
-    of_labels = any(
-        {*map(_table_labels.whole, own)} <= {*labels, *_table_labels.MISSING} for own in values
-    )
-    return not found.names or bool(found.label or found.classes) or of_labels
+    for name in unknown:
+        plain = map(class_names.plain, _table_rows.column(table, name))
+        values = {*map(_table_labels.whole, plain)} - {*_table_labels.MISSING}
+        if values and {*map(str.casefold, values)} <= labels:
+            return True
+    return not found.names or bool(found.label or found.classes)
 
 
 def _refuse_boxes(path: Path, listings: Mapping[str, Listing]) -> None:
