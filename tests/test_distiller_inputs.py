@@ -165,6 +165,19 @@ def test_a_teacher_takes_its_own_array_of_a_dict(built_with):
         assert found["soft_loss"] == pytest.approx(soft.mean(), rel=1e-5)
 
 
+def test_names_of_files_beside_images_do_not_hide_what_a_teacher_gives():
+    """As pandas has them: probabilities of a teacher without a graph were refused then."""
+    image = keras.Input((4, 4, 1), name="student")
+    teacher = Picking(keras.Model(image, layers.Softmax()(linear(1)(image))), "student")
+    teacher({"student": IMAGES})
+    distiller = still(keras.Model(image, linear()(image)), teacher)
+    names = np.array([f"{row}.png" for row in range(len(IMAGES))], object)
+    with pytest.warns(UserWarning, match="gives probabilities p, not logits"):
+        found = losses_of(distiller, {"student": IMAGES, "name": names}, LABELS)["soft_loss"]
+    taught, learnt = linear(1).predict(IMAGES, verbose=0), linear().predict(IMAGES, verbose=0)
+    assert found == pytest.approx(divergence(taught, learnt, 3.0).mean(), rel=1e-5)
+
+
 def test_a_dict_without_the_inputs_name_is_told():
     student = linear()
     refusal(

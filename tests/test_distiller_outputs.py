@@ -12,7 +12,7 @@ from scipy.special import expit, log_softmax, rel_entr, softmax
 from small_students import IMAGES, LABELS, LOGITS, compiled, linear
 from test_distiller_entries import refusal
 
-from keras_kd.distiller import FeatureMatch
+from keras_kd.distiller import FeatureMatch, _same_answers
 from keras_kd.errors import DataError, ModelError
 
 MARGINS = np.random.default_rng(3).normal(0, 3, (24, 1)).astype(np.float32)  # binary logits
@@ -316,6 +316,14 @@ def test_what_a_quantized_file_gives_is_refused_before_it_is_scaled(way, dtype):
     refusal(lambda: soft_loss(compiled(linear()), way, y), DataError, f"are {dtype}", "* scale")
 
 
+def test_shares_of_one_class_are_no_numbers_of_a_quantized_file():
+    """Labels as a teacher were refused where they are stored in a byte each."""
+    shares = np.eye(3, dtype="uint8")[LABELS]
+    with pytest.warns(UserWarning, match="gives probabilities p, not logits"):
+        found = soft_loss(still(linear()), "arrays", {"label": LABELS, "teacher": shares})
+    assert found == pytest.approx(expected(linear(), np.log(np.maximum(shares, 1e-12))), rel=1e-4)
+
+
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("row", [[np.nan, 0, 0], [np.inf, 0, 0], [-np.inf] * 3])
 def test_rows_that_are_no_distribution_are_refused(way, row):
@@ -377,3 +385,16 @@ def test_stored_outputs_that_are_the_same_for_all_images_are_told_once(way, row,
     # Keras warns of generators, too.
     (said,) = [str(one.message) for one in warned if "for all images" in str(one.message)]
     assert said.startswith(f"The teacher whose outputs the batches bring {told}")
+
+
+@pytest.mark.filterwarnings("error:.*for all images")
+def test_of_a_store_in_the_order_of_classes_no_more_is_read_than_tells_that_they_differ():
+    """All of it was made logits at once: of ImageNet's, 5 GB and as much again."""
+    read = []
+
+    def logits(rows):
+        read.append(len(rows))
+        return rows
+
+    _same_answers.warn_of_stored(np.repeat(np.eye(3), 5000, axis=0), logits, "")
+    assert max(read) < 5000 and sum(read) < 10_000

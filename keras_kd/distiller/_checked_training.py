@@ -298,11 +298,7 @@ class CheckedTraining(StudentModel):
         if stored is None and self._live is not None and self._learns_from_teacher:
             # A data set that can be indexed would be read whole if it were taken for an array.
             images = keras.tree.map_structure(_first_rows, x) if _batches.are_data(x) else None
-            known = all(
-                isinstance(one, np.ndarray) and one.dtype.kind != "O"
-                for one in keras.tree.flatten(images)
-            )
-            if known and self._live.find_kinds(images):
+            if self._live.find_kinds(images):
                 # A traced step holds the kinds that it was traced with.
                 self.train_function = None
         return checked

@@ -104,7 +104,7 @@ def require_scaled(outputs: Any, name: str) -> None:
         raise DataError(
             f"The teacher's outputs{f' of head {name!r}' if name else ''} are {dtype}, as a"
             " quantized file gives them: give the numbers that they stand for, (outputs -"
-            " zero_point) * scale in float32, or state teacher_output='logits'."
+            " zero_point) * scale in float32, or say what they are by teacher_output."
         )
 
 

@@ -14,7 +14,7 @@ from keras_kd.distiller import _backend
 
 FEWEST = 32  # images; a few may well be of one class
 STORED = "The teacher whose outputs the batches bring"
-_PROBED_ROWS = 1024  # rows of a store, which mostly differ
+_ROWS = 1024  # of a store, which may be large, at a time; the first ones mostly differ
 
 
 def warn_of_stored(
@@ -29,12 +29,13 @@ def warn_of_stored(
     """
     if len(outputs) < FEWEST:
         return
-    for rows in (outputs[:_PROBED_ROWS], outputs):
-        given = logits(rows)
-        classes = given.argmax(axis=-1)
-        if (classes != classes[0]).any():
+    first, differ = logits(outputs[:1])[0], False
+    for start in range(0, len(outputs), _ROWS):
+        given = logits(outputs[start : start + _ROWS])
+        if (given.argmax(axis=-1) != first.argmax()).any():
             return
-    _warn(STORED, name, (given != given[0]).any())
+        differ = differ or bool((given != first).any())
+    _warn(STORED, name, differ)
 
 
 class SameAnswers(keras.metrics.Metric):

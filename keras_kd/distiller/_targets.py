@@ -134,7 +134,8 @@ class TargetMaker:
         }
         for name, kind in kinds.items():
             require_kind(kind, name, columns[name])
-            if self._stated is None:
+            # Of probabilities that sum to 1, as one-hot labels do, no scale is missing.
+            if self._stated is None and kind != "probabilities":
                 require_scaled(given[name], name)
         return Outputs(given, kinds)
 

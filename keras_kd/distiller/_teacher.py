@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_kd._common.text import first_line
@@ -126,8 +127,14 @@ class Teacher:
             require_kind(kind, name, self._shapes[name].columns_of_teacher(outputs[name]))
 
     def find_kinds(self, images: Any) -> None:
-        """Find out from some images of what kind the outputs of a teacher without a graph are."""
-        if self.model.built and set(self.kinds.values()) <= {"unknown"}:
+        """Find out from some images, as far as they are known, of what kind the outputs of a
+        teacher without a graph are.
+        """
+        known = all(
+            isinstance(one, np.ndarray) and one.dtype.kind != "O"
+            for one in keras.tree.flatten(_batches.named(images, self.model, self._student))
+        )
+        if known and self.model.built and set(self.kinds.values()) <= {"unknown"}:
             outputs = self._by_head(self.chosen(self._run(self.model, images)))
             self._accept(
                 outputs,
@@ -259,7 +266,8 @@ class Teachers:
             )
 
     def find_kinds(self, images: Any) -> bool:
-        """Find out from some images of what kind the outputs of teachers without a graph are.
+        """Find out from some images, as far as they are known, of what kind the outputs of teachers
+        without a graph are.
 
         Returns:
             Whether any kind is another than before.
