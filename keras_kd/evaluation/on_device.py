@@ -56,11 +56,14 @@ def measure(
         The times.
 
     Raises:
-        ModelError: it is no `.tflite` file, or serves another graph than its main one, there is no
-            adb, no device, no benchmark tool on it, or the tool fails.
+        ModelError: it is no `.tflite` file, serves another graph than its main one, or leaves the
+            size of its images open; there is no adb, no device, no benchmark tool on it, or the
+            tool fails.
     """
     path = bundles.model_file(path)
-    tflite_graph.require_main_served(path)  # raises what a device would not tell
+    # Both raise what a device would not tell.
+    tflite_graph.require_main_served(path)
+    tflite_graph.require_one_size(path)
     adb = shutil.which("adb")
     if adb is None:
         raise ModelError(

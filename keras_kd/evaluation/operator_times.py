@@ -90,7 +90,7 @@ def measure(path: str | Path, seconds: float = 5.0) -> OperatorTimes:
         The times.
 
     Raises:
-        ModelError: it is another file.
+        ModelError: it is another file, or leaves the size of its images open.
     """
     path = bundles.model_file(path)
     if path.suffix != ".tflite":
@@ -98,6 +98,7 @@ def measure(path: str | Path, seconds: float = 5.0) -> OperatorTimes:
             f"{path} is no .tflite file, the only kind whose operators can be timed: export it"
             " first (`kerakd export`)."
         )
+    tflite_graph.require_one_size(path)
     model = LiteRTModel(path)
     model.predict_heads(np.zeros((model.batch, *model.input_shape), np.uint8))
     operators = tflite_graph.read(path, "main")

@@ -23,7 +23,7 @@ from keras_kd.exporters import _guide_code as code
 from keras_kd.exporters import app_versions
 from keras_kd.exporters._guide_code import Facts
 from keras_kd.exporters.bundle import minimum_runtimes, model_file
-from keras_kd.runtimes import predictors, tflite_operators
+from keras_kd.runtimes import predictors, tflite_graph, tflite_operators
 from keras_kd.runtimes.kernels import measured_tolerance
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.stated import NOTHING, Stated
@@ -69,6 +69,7 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
             f"Apps embed .tflite files, and {path} is none: `kerakd export MODEL.keras --bundle`"
             " makes one of a .keras or .h5 file."
         )
+    tflite_graph.require_one_size(path)
     runtime, predictor = LiteRTModel(path), predictors.load(path, stated)
     runtime.require_one_image()
     dtype, taken = runtime.input_dtype.name, predictor.spec.taken

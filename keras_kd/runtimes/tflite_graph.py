@@ -370,6 +370,22 @@ def is_open(path: str | Path) -> bool:
         return any(image.ShapeSignature(axis) < 0 for axis in range(1, count))
 
 
+def require_one_size(path: str | Path) -> None:
+    """Check that a file takes images of one size, as apps give them and operators are timed.
+
+    Args:
+        path: the file.
+
+    Raises:
+        ModelError: it leaves sides open, or is missing, damaged or no `.tflite`.
+    """
+    if is_open(path):
+        raise ModelError(
+            f"{path} leaves sides of its images open, and apps and the times of operators are of"
+            " images of one size: convert the model for it."
+        )
+
+
 def output_kind(path: str | Path, output: int) -> OutputKind:
     """Find out from the graph of what kind an output is, by the operators that compute it.
 

@@ -22,7 +22,7 @@ from keras_kd._common.folders import folder_written_whole
 from keras_kd._common.text import encodable
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.exporters import bundle
-from keras_kd.runtimes import pixel_check, predictors, stored_spec
+from keras_kd.runtimes import pixel_check, predictors, stored_spec, tflite_graph
 from keras_kd.runtimes.litert import LiteRTModel
 from keras_kd.runtimes.stated import NOTHING, Stated
 from keras_kd.sessions import (
@@ -145,6 +145,7 @@ def _model(path: Path) -> LiteRTModel:
             f"A browser runs .tflite files: `kerakd export {shlex.quote(str(path))} --bundle` makes"
             " one."
         )
+    tflite_graph.require_one_size(path)
     model = LiteRTModel(path)
     if model.input_dtype.name not in ("float32", "uint8"):
         raise ModelError(

@@ -14,7 +14,9 @@ from keras import layers
 from keras_kd.datasets import class_names
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
+from keras_kd.evaluation import on_device, operator_times
 from keras_kd.evaluation._single_image import single_run
+from keras_kd.exporters import guide
 from keras_kd.runtimes import predictors
 from keras_kd.runtimes.stated import Stated
 
@@ -377,6 +379,9 @@ def test_a_tflite_of_open_size_takes_the_size_that_is_stated(
         predictor.fingerprint
         != predictors.load(path, Stated(input_shape=(6, 6, 3), output="logits")).fingerprint
     )
+    for needing_one_size in (guide.facts, operator_times.measure, on_device.measure):
+        with pytest.raises(ModelError, match="leaves sides of .* convert the model for it"):
+            needing_one_size(path)
     with pytest.raises(ModelError, match=r"where -1 is any size, .* \(6, 9, 1\): check --input"):
         predictors.load(path, Stated(input_shape=(6, 9, 1)))
     with pytest.raises(ModelError, match=r"can't compute images of 1x1x3 .* larger --input"):
