@@ -120,7 +120,7 @@ def _example(settings: ExportSettings, spec: ModelSpec) -> np.ndarray:
         return decoding.read(settings.example)
     if are_expressions(spec.class_names):
         return faces.load(None, "test").images[0]
-    return settings.load("test").images[0]
+    return datasets.load(settings.data, "test", settings.skip_bad_rows).images[0]
 
 
 def _history(source: Path, spec: ModelSpec, data: str, command: str) -> list[str]:

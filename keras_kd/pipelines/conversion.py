@@ -9,11 +9,12 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_kd import exporters
+from keras_kd import datasets, exporters
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import shortened
 from keras_kd.datasets.class_permutation import in_model_order, permutation
+from keras_kd.datasets.images import Size
 from keras_kd.errors import ModelError
 from keras_kd.exporters import ExportReport, tuning
 from keras_kd.exporters.quantization_aware import export_quantization_aware
@@ -64,7 +65,7 @@ class Conversion:
 
     def _tuned(self, path: Path) -> ExportReport:
         settings, spec = self.settings, self.spec
-        validation = samples_in_order(settings, "validation", spec)
+        validation = samples_in_order(settings, "validation", spec, self.terminal)
         made, attempts = tuning.tune(
             self.model,
             path,
@@ -119,13 +120,33 @@ class Conversion:
         )
 
 
-def samples_in_order(settings: ExportSettings, split: str, spec: ModelSpec) -> Samples:
-    """Return a split with its labels in a model's order of classes.
+def loaded(settings: ExportSettings, split: str, size: Size | None, terminal: Terminal) -> Samples:
+    """Return a split of the data, and report the rows that are left out.
+
+    Args:
+        settings: has the data.
+        split: "train", "validation" or "test".
+        size: of the images, as for `datasets.load`.
+        terminal: where the user sees the rows.
+
+    Raises:
+        DataError: the split can't be read.
+    """
+    samples = datasets.load(settings.data or "", split, settings.skip_bad_rows, size)
+    terminal.skipped(samples.skipped)
+    return samples
+
+
+def samples_in_order(
+    settings: ExportSettings, split: str, spec: ModelSpec, terminal: Terminal
+) -> Samples:
+    """Return a split with its labels in a model's order of classes, as `loaded`.
 
     Args:
         settings: has the data.
         split: "train", "validation" or "test".
         spec: the model's specification; without class names the data's order stays.
+        terminal: where the user sees the rows that are left out.
 
     Returns:
         The samples.
@@ -134,7 +155,7 @@ def samples_in_order(settings: ExportSettings, split: str, spec: ModelSpec) -> S
         DataError: the split can't be read.
         ModelError: the model lacks a class of the data.
     """
-    samples = settings.load(split, spec.size)
+    samples = loaded(settings, split, spec.size, terminal)
     if spec.class_names is None:
         return samples
     labels = in_model_order(samples.labels, samples.class_names, spec.class_names)

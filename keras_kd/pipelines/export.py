@@ -25,7 +25,7 @@ from keras_kd.models.surgery.divided_logits import with_divided_logits
 from keras_kd.models.untrained import is_untrained
 from keras_kd.pipelines import bundling
 from keras_kd.pipelines.apart_from_data import require_apart, require_outside
-from keras_kd.pipelines.conversion import Conversion, samples_in_order
+from keras_kd.pipelines.conversion import Conversion, loaded, samples_in_order
 from keras_kd.pipelines.export_settings import ExportSettings, require_consistent, resolved, suffix
 from keras_kd.reports.layer_errors_picture import layer_errors_picture
 from keras_kd.runtimes import predictors, stored_spec
@@ -71,8 +71,7 @@ def export(
     written = [None if settings.as_bundle else out, table, table and table.with_suffix(".png")]
     require_apart(written, [source], settings.data)
     built, spec = _opened(source, settings)
-    train = samples_in_order(settings, "train", spec) if settings.data else None
-    terminal.skipped(train.skipped if train else ())
+    train = samples_in_order(settings, "train", spec, terminal) if settings.data else None
     if settings.as_bundle and spec.class_names is None:
         spec = bundling.with_classes_of_data(spec, source, settings, built, train, terminal)
     temperature, description = None, ""
@@ -181,8 +180,7 @@ def _calibrated(
     tell: Callable[[str], None],
 ) -> tuple[keras.Model, float, str]:
     """The model with honest probabilities, its temperature, and a sentence for its card."""
-    validation = settings.load("validation", spec.size)
-    terminal.skipped(validation.skipped)
+    validation = loaded(settings, "validation", spec.size, terminal)
     predictor = predictors.KerasPredictor(model, spec, head=settings.stated.head)
     if spec.class_names is None and predictor.tells_classes:
         class_order.assume_order_of_data(predictor, train, tell)
@@ -195,8 +193,7 @@ def _scores(
     file: Predictor, settings: ExportSettings, spec: ModelSpec, terminal: Terminal, name: str
 ) -> dict[str, Any]:
     """Score the file on the test images, in the data's order of classes."""
-    test = settings.load("test", file.spec.size)
-    terminal.skipped(test.skipped)
+    test = loaded(settings, "test", file.spec.size, terminal)
     terminal.say(f"Scoring {name} on {len(test)} images")
     file = class_order.in_order_of_data(file, test, spec.class_names, terminal.about(name))
     if file.tells_classes:

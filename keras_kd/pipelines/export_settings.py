@@ -7,11 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from keras_kd import config, datasets, exporters
+from keras_kd import config, exporters
 from keras_kd._common import run_files
 from keras_kd._common.checked_files import read_text
-from keras_kd.datasets import Samples
-from keras_kd.datasets.images import Size
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import bundle, measuring, targets, tuning
 from keras_kd.exporters.quantization_aware import FineTuning
@@ -78,10 +76,6 @@ class ExportSettings:
     layer_errors: Path | None = None
     output: OutputKind | None = None
     skip_bad_rows: bool = False
-
-    def load(self, split: str, size: Size | None = None) -> Samples:
-        """Return a split of the data, which must be given; see `datasets.load`."""
-        return datasets.load(self.data or "", split, self.skip_bad_rows, size)
 
 
 def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:

@@ -13,7 +13,11 @@ from dark_and_bright import CLASSES, draw_images, exported
 from PIL import Image
 
 from keras_kd import datasets
+from keras_kd._common.progress import Terminal
+from keras_kd.exporters import tuning
 from keras_kd.models import keras_file
+from keras_kd.pipelines import conversion
+from keras_kd.pipelines.export_settings import ExportSettings, resolved
 from keras_kd.runtimes import predictors
 from keras_kd.teachers import soft_label_pass, soft_labels
 from keras_kd.teachers.views import Views
@@ -207,6 +211,19 @@ def test_a_model_of_open_size_is_exported_for_the_stated_one(data, student, tmp_
     images = np.random.default_rng(0).integers(0, 256, (3, 40, 48, 1), np.uint8)
     found = predictors.load(result["file"]).logits(images)
     np.testing.assert_allclose(found, model.predict(images.astype("float32")), atol=1e-4)
+
+
+def test_rows_that_the_choice_of_a_format_left_out_are_told(student, tmp_path, monkeypatch, capsys):
+    """Those of training and test images were, and those of the images that choose were not."""
+    data = draw_images(tmp_path)
+    for file in sorted(data.rglob("*.png"))[::3]:
+        file.write_bytes(b"broken")
+    monkeypatch.setattr(tuning, "tune", lambda *args, **options: (None, []))
+    settings = resolved(ExportSettings(format="tuned", data=str(data), skip_bad_rows=True))
+    spec = keras_file.ModelSpec(CLASSES, input_shape=(64, 64, 1))
+    conversion.Conversion(student, None, spec, settings, None, Terminal()).write(Path("any"))
+    lost = datasets.load(data, "validation", skip_bad_rows=True).skipped
+    assert len(lost) > 0 and capsys.readouterr().err.count("skipped: ") == len(lost)
 
 
 def test_data_of_a_run_that_left_out_bad_rows(student, tmp_path, capsys):

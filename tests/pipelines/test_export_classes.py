@@ -116,7 +116,7 @@ def test_fine_tuning_without_images_of_a_class_is_told(student, data, monkeypatc
     monkeypatch.setattr(conversion, "export_quantization_aware", lambda *args, **options: None)
     spec = keras_file.ModelSpec(("dim", *CLASSES), input_shape=(64, 64, 1))
     settings = resolved(ExportSettings(format="qat", data=str(data)))
-    train = conversion.samples_in_order(settings, "train", spec)
+    train = conversion.samples_in_order(settings, "train", spec, Terminal())
     conversion.Conversion(student, None, spec, settings, train, Terminal()).write(Path("any"))
     told = capsys.readouterr().err
     assert "the training images have none of dim: fine-tuning unlearns" in told
