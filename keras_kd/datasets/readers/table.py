@@ -30,7 +30,7 @@ images are not read; a table of them with several rows a file is refused.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from pathlib import Path
 
 import numpy as np
@@ -257,7 +257,7 @@ def _refuse_unread(
             )
 
 
-def _may_name_classes(table: Path, read: Collection[str], labels: Collection[str]) -> bool:
+def _may_name_classes(table: Path, read: Collection[str], labels: Set[str]) -> bool:
     """Whether a table that is not read may tell the classes of a split, as that of a competition's
     test does not: it has a column of classes, or another one than the tables that are read, in
     which all values are training labels, in capitals or not.
