@@ -28,8 +28,11 @@ def test_a_folder_of_labels_or_masks_is_no_class(tmp_path, name):
         write_pictures(tmp_path / split / name)
         for file in (tmp_path / split / name).iterdir() if name == "labels" else ():
             file.rename(file.with_suffix(".txt"))
+    suffix = "txt" if name == "labels" else "png"
     for skip in (False, True):
-        with pytest.raises(DataError, match=f"{name} has a file for each image in .*images, as la"):
+        with pytest.raises(
+            DataError, match=f"{name} has a .{suffix} file for each image in .*images, as"
+        ):
             datasets.load(tmp_path, "train", skip_bad_rows=skip)
     # Of other pictures it is a class as any other.
     for split in ("train", "valid"):
@@ -60,6 +63,17 @@ def test_masks_in_the_folders_of_classes_are_told(tmp_path):
             json.dumps({"file_name": "0.png", "objects": {"bbox": []}}),
             "metadata.jsonl is not read: each line .* its first has file_name, objects",
         ),
+        (
+            "0.xml",
+            "<annotation>\n",
+            "0.xml is not read: it holds boxes in an image, as Pascal VOC's",
+        ),
+        (
+            "data.rec",
+            "",
+            "data.rec is not read: it holds MXNet's records: save its images as files",
+        ),
+        ("train-images-idx3-ubyte.gz", "", "idx3-ubyte.gz is not read: it is in MNIST's IDX form"),
     ],
 )
 def test_what_lies_beside_the_images_of_splits_is_named(tmp_path, file, content, told):
@@ -217,3 +231,20 @@ def test_a_split_without_any_label_is_taken_from_the_training_rows_and_told(tmp_
     with pytest.raises(DataError, match="the label is missing"):
         datasets.load(tmp_path, "test")
     assert len(datasets.load(tmp_path, "test", skip_bad_rows=True)) == 1
+
+
+def test_mxnets_lists_are_tables_without_names_of_columns(tmp_path):
+    lines = [line.split(",") for line in rows(tmp_path / "root", ["0", "1", "10"], count=10)]
+    lines = [f"{number}\t{label}.000000\ta {file}" for number, (file, label) in enumerate(lines)]
+    for file in (tmp_path / "root").iterdir():
+        file.rename(file.with_name(f"a {file.name}"))
+    (tmp_path / "data_train.lst").write_text("\n".join(lines[::2]))
+    (tmp_path / "data_val.lst").write_text("\n".join(lines[1::2]))
+    found = {split: datasets.load(tmp_path, split) for split in datasets.SPLITS}
+    assert [len(samples) for samples in found.values()] == [12, 15, 3]
+    assert values(found["validation"]) == [*range(1, 30, 2)]
+    assert found["train"].class_names == ("0", "1", "10")
+    # Of several labels, as boxes have them, none is that of the image.
+    (tmp_path / "data_val.lst").write_text("0\t2\t5\t1\t0.1\t0.2\t0.5\t0.6\ta 1.png\n")
+    with pytest.raises(DataError, match="data_val.lst is not read .line 1: 9 fields, expected thr"):
+        datasets.load(tmp_path, "train")

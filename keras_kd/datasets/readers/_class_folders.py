@@ -249,14 +249,16 @@ def _refuse_masks(folders: Sequence[Path]) -> None:
         beside = [other for other in folders if other.name.casefold() not in _MASKS]
         if _has_images([folder]):
             beside = [other for other in beside if other.name.casefold() in _IMAGES]
-        stems = {file.stem for file in _tree.listed(folder).files}
+        files = _tree.listed(folder).files
+        stems = {file.stem for file in files}
         for other in beside:
             images = {file.stem for file in _image_files.image_files(other)}
             if images and images <= stems:
                 raise DataError(
-                    f"{folder} has a file for each image in {other}, as labels of detection and"
-                    " masks of segmentation are: classes of whole images are expected; sort the"
-                    " images into a folder for each class."
+                    f"{folder} has a {files[0].suffix} file for each image in {other}, as labels of"
+                    " detection (Pascal VOC's .xml, YOLO's .txt) and masks of segmentation are:"
+                    " classes of whole images are expected; cut the boxes out into a folder for"
+                    " each class, or sort the images so."
                 )
 
 

@@ -15,6 +15,24 @@ from keras_kd.datasets.readers import _fer2013_csv, _pixel_numbers, _table_rows,
 from keras_kd.errors import DataError
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
+_AS_FILES = "save its images as files in a folder for each class"
+# Other programs' forms of images and their classes: what they hold, and what to do.
+_OTHER_FORMS = {
+    ".rec": f"it holds MXNet's records: {_AS_FILES}, or beside their list (.lst), which is read",
+    ".arrow": "it is Hugging Face's own form on disk: load it there and write train.parquet with"
+    " to_parquet",
+    ".mat": f"it is a MATLAB file: {_AS_FILES}, or the classes as a csv file",
+    **dict.fromkeys((".npy", ".npz"), f"it holds arrays of NumPy: {_AS_FILES}"),
+    **dict.fromkeys((".h5", ".hdf5"), f"it is an HDF5 file: {_AS_FILES}"),
+    **dict.fromkeys((".pkl", ".pickle"), f"it is pickled, which may run code: {_AS_FILES}"),
+    **dict.fromkeys((".mdb", ".lmdb"), f"it is an LMDB database: {_AS_FILES}"),
+    **dict.fromkeys((".dcm", ".dicom", ".nii"), "it is a medical image: save it as PNG"),
+}
+_BOXES = (
+    "it holds boxes in an image, as Pascal VOC's and ImageNet's annotations do: classes of whole"
+    " images are expected; cut the boxes out into a folder for each class, or sort the images so"
+)
+_IDX = re.compile(r".*idx\d-ubyte")  # MNIST's, with a hyphen or a dot before it
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _LOOKED_AT = 2**12  # bytes of a text that may be a table
 
@@ -69,7 +87,7 @@ def described(path: Path) -> str:
             return f"it is one Parquet file: {call}give its folder"
         if suffix in _table_rows.SUFFIXES:
             return _other_columns(path)
-        return (
+        return _mending(path) or (
             "it is a file of another kind: give a folder of class folders, or convert the"
             f" {suffix or 'file'}"
         )
@@ -119,6 +137,12 @@ def _of_table(file: Path) -> str:
 def _mending(file: Path) -> str:
     """What makes a file that may hold data one that is read; "" for any other file."""
     suffix = file.suffix.lower()
+    if _IDX.fullmatch(file.name.removesuffix(".gz")):
+        return f"it is in MNIST's IDX form: {_AS_FILES}"
+    if suffix == ".xml" and b"<annotation" in _start(file):
+        return _BOXES
+    if suffix in _OTHER_FORMS:
+        return _OTHER_FORMS[suffix]
     if suffix in _table_rows.OTHER_SUFFIXES or (suffix == ".txt" and _lists_images(file)):
         return _table_rows.SAVE_AS_CSV
     if suffix == ".parquet":
@@ -133,15 +157,20 @@ def _is_packed_table(file: Path) -> bool:
 
 def _lists_images(file: Path) -> bool:
     """Whether two lines or more at a text's beginning name image files."""
-    try:
-        refuse_special(file)
-        with file.open("rb") as text:
-            lines = text.read(_LOOKED_AT).lower().splitlines()
-    except (OSError, ValueError):
-        return False
+    lines = _start(file).lower().splitlines()
     words = ([word.strip(b",;\"'") for word in re.split(rb"[\s,;]", line)] for line in lines)
     suffixes = tuple(suffix.encode() for suffix in decoding.suffixes())
     return sum(any(word.endswith(suffixes) for word in line) for line in words) > 1
+
+
+def _start(file: Path) -> bytes:
+    """The first bytes of a file; none of one that can't be read."""
+    try:
+        refuse_special(file)
+        with file.open("rb") as opened:
+            return opened.read(_LOOKED_AT)
+    except (OSError, ValueError):
+        return b""
 
 
 def _other_columns(path: Path) -> str:

@@ -1,7 +1,10 @@
-"""Tables of image files: csv, tsv or JSON lines, with a column of classes or one for each class."""
+"""Rows of tables of images, csv, tsv, JSON lines or MXNet's lists, with a column of classes or one
+for each class.
+"""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import repeat
@@ -17,7 +20,9 @@ from keras_kd.datasets.readers._pixel_numbers import PixelRow
 from keras_kd.errors import DataError
 
 JSON_LINES = ".jsonl"
-SUFFIXES = (".csv", ".tsv", JSON_LINES)
+# MXNet's lists, whose columns have no names, but these in this order.
+LIST, _OF_LIST = ".lst", ["index", "label", "file"]
+SUFFIXES = (".csv", ".tsv", JSON_LINES, LIST)
 # Of tables that are not read.
 OTHER_SUFFIXES = (".xlsx", ".xls", ".ods", ".json")
 SAVE_AS_CSV = "save it as a csv file with the columns file and label"
@@ -234,6 +239,15 @@ def _place(table: Path, names: Sequence[str], name: str) -> int:
 
 def _opened(table: Path) -> tuple[list[str], Iterator[tuple[int, list[Any]]]]:
     """The names of the columns, and line and fields of each row, from line 1 on."""
+    if table.suffix.lower() == LIST:
+        first, others = csv_files.opened(table, quotes=False)
+        if len(first) not in (0, len(_OF_LIST)):
+            raise DataError(
+                f"{table}, line 1: {len(first)} fields, expected three between tabs, the index, the"
+                " label and the path of an image, as im2rec writes them for one class an image:"
+                f" {SAVE_AS_CSV}."
+            )
+        return _OF_LIST, itertools.chain([(1, first)] * bool(first), others)
     if table.suffix.lower() != JSON_LINES:
         return csv_files.opened(table)
     # Columns are those of the first object; others may have more, or fewer.

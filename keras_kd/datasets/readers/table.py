@@ -1,4 +1,4 @@
-"""A csv, tsv or jsonl table with the file and the class of each image, or such a table a split.
+"""A csv, tsv, jsonl or lst table with file and class of each image, or such a table a split.
 
 Forms on disk; the table or its folder is given:
 
@@ -6,6 +6,7 @@ Forms on disk; the table or its folder is given:
     train.csv  test.csv        file,label          images/1.jpg,cat
     train/metadata.csv  test/metadata.csv          1.jpg,cat
     train/metadata.jsonl                           {"file_name": "1.jpg", "label": "cat"}
+    train.lst  val.lst         0 <tab> 3.000000 <tab> images/1.jpg, as MXNet's im2rec
     labels.csv                 file,cat,dog        1.jpg,1,0
 
 The first line names the columns, in any case and order; other columns are passed over. Of several
