@@ -18,6 +18,7 @@ from keras_kd._common import hardware, run_files
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import LOCK, half_written, locked, write_text
 from keras_kd.errors import ConfigError, KerasKDError, OutputError
+from keras_kd.training import state
 
 # What a resumed run may change, after its loss became NaN: a lower rate, any clipping.
 STEADYING = ("learning_rate", "clip_norm")
@@ -100,7 +101,8 @@ def held(out: Path, options: Mapping[str, Any], resume: bool) -> Iterator[None]:
 
 
 def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
-    """Record what a run begins with; for a resumed run, check that it is unchanged.
+    """Record what a run begins with; once its training has taken a step, check that it is
+    unchanged.
 
     Args:
         out: the run's folder.
@@ -111,12 +113,13 @@ def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
         ConfigError: something differs from the run's beginning, or another version noted less. The
             message names the first.
     """
-    try:
+    note = out / run_files.STATE / run_files.BEGINNING
+    # What was noted before any step was taken binds none.
+    if note.exists() and state.has_steps(note.parent):
         before = _noted(out, run_files.BEGINNING, str, facts)
-    except FileNotFoundError:
-        write_text(out / run_files.STATE / run_files.BEGINNING, json.dumps(dict(facts)) + "\n")
-        return
-    require_unchanged("run", out, before, facts)
+        require_unchanged("run", out, before, facts)
+    else:
+        write_text(note, json.dumps(dict(facts)) + "\n")
 
 
 def require_unchanged(

@@ -22,6 +22,7 @@ from keras_kd._common.progress import Terminal
 from keras_kd._common.text import first_line
 from keras_kd.errors import ConfigError, OutputError
 from keras_kd.pipelines import run_folder
+from keras_kd.training import state
 
 if TYPE_CHECKING:
     import optuna
@@ -272,7 +273,7 @@ def queue_unbegun(study: optuna.Study, dimensions: dict[str, BaseDistribution]) 
 
 
 def has_begun(study: optuna.Study, folder: Path, own: int | None = None) -> bool:
-    """Whether a student was trained, for some epochs at least, or is being trained by another
+    """Whether a student was trained, for a saved step at least, or is being trained by another
     process.
 
     Args:
@@ -285,7 +286,7 @@ def has_begun(study: optuna.Study, folder: Path, own: int | None = None) -> bool
     """
     running = study.get_trials(deepcopy=False, states=[load_optuna().trial.TrialState.RUNNING])
     others = any(trial.number != own for trial in running)
-    return others or bool(done(study)) or any((folder / run_files.STATE).rglob("*.npz"))
+    return others or bool(done(study)) or state.has_steps(folder / run_files.STATE)
 
 
 def done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:

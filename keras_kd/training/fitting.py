@@ -17,7 +17,7 @@ from keras_kd.errors import TrainingError
 from keras_kd.models.surgery import weights
 from keras_kd.training.batches import Batches
 from keras_kd.training.scores import SCORE, mean_score, validation_scores
-from keras_kd.training.state import TrainingState
+from keras_kd.training.state import FILE, TrainingState
 
 
 class _Score(keras.callbacks.Callback):
@@ -167,7 +167,7 @@ def fit(
         TrainingError: the loss is NaN, or the state in `folder` is damaged or of another model.
     """
     others = list(callbacks or [])
-    state = TrainingState(folder / "state.npz", others, batches.steps)
+    state = TrainingState(folder / FILE, others, batches.steps)
     # The state fills the optimizer's and the metrics' variables too: they must exist before.
     distiller.optimizer.build(distiller.trainable_variables)
     _build_metrics(distiller, validation)

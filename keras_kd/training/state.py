@@ -24,6 +24,32 @@ _COUNTS = dict.fromkeys(("epoch", "step", "variables", "metrics"), int)
 _STATE = {**_COUNTS, "history": [dict], "finished": bool, "callbacks": [dict]}
 # What Keras' callbacks remember between epochs, by attribute.
 REMEMBERED = ("best", "wait", "cooldown_counter", "stopped_epoch", "best_epoch")
+FILE = "state.npz"
+
+
+def has_steps(folder: Path) -> bool:
+    """Return whether a training that can go on has taken a step.
+
+    Args:
+        folder: of the states of one or several trainings, at any depth; it may be missing.
+
+    Returns:
+        True if one has; also if a file is damaged, which `TrainingState.load` tells.
+    """
+    return any(map(_has_steps, folder.rglob(FILE)))
+
+
+def _has_steps(path: Path) -> bool:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return _took_steps(read_json(str(stored["state"]), _STATE))
+    except Exception:
+        # NumPy and zipfile raise what their parsers of headers raise: tokenize.TokenError, ...
+        return True
+
+
+def _took_steps(state: dict[str, Any]) -> bool:
+    return bool(state["epoch"] or state["step"])
 
 
 @dataclass
@@ -64,7 +90,9 @@ class TrainingState(keras.callbacks.Callback):
         return float(keras.ops.convert_to_numpy(inner.learning_rate))
 
     def load(self, distiller: Distiller) -> None:
-        """Restore the state in the file, if there is one."""
+        """Restore the state in the file, if there is one and it has a step: what it would restore
+        of no step may be of other data or of another model.
+        """
         if not self.path.exists():
             return
         try:
@@ -80,6 +108,8 @@ class TrainingState(keras.callbacks.Callback):
             raise TrainingError(
                 f"{self.path} is damaged ({error}): start again without --resume."
             ) from error
+        if not _took_steps(state):
+            return
         self.set_model(distiller)
         asked = self._rate()
         variables = self._variables()

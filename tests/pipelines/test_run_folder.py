@@ -1,5 +1,6 @@
 """What a run that is resumed must find as it was."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,6 +17,14 @@ from keras_kd.pipelines.supervision import Supervision
 FACTS = {"images": "a", "teacher": "b"}
 
 
+def _begun(out: Path, facts: dict[str, str], epoch: int = 0, step: int = 1) -> None:
+    """Begin a run, whose training has come as far."""
+    run_folder.require_beginning(out, facts)
+    state = {"epoch": epoch, "step": step, "variables": 0, "metrics": 0, "history": []}
+    state |= {"finished": False, "callbacks": []}
+    np.savez(out / run_files.STATE / "state.npz", state=np.array(json.dumps(state)))
+
+
 def test_the_commit_stays_that_of_the_first_look(monkeypatch: pytest.MonkeyPatch) -> None:
     """A checkout that is changed during a run is not the code of the run."""
     first = run_folder.versions()
@@ -24,7 +33,7 @@ def test_the_commit_stays_that_of_the_first_look(monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_resumed_run_must_find_what_it_began_with(tmp_path: Path) -> None:
-    run_folder.require_beginning(tmp_path, FACTS)
+    _begun(tmp_path, FACTS)
     run_folder.require_beginning(tmp_path, FACTS)
     with pytest.raises(ConfigError, match="Since the run in .* began, teacher changed"):
         run_folder.require_beginning(tmp_path, {**FACTS, "teacher": "c"})
@@ -32,15 +41,30 @@ def test_a_resumed_run_must_find_what_it_began_with(tmp_path: Path) -> None:
         run_folder.require_beginning(tmp_path, {"images": "x", "teacher": "c"})
 
 
+def test_a_run_that_took_no_step_is_bound_by_nothing(tmp_path: Path) -> None:
+    """Its training saves a state before the first step, and stopped in the first minute has no
+    other.
+    """
+    other = {**FACTS, "images": "x"}
+    _begun(tmp_path, FACTS, step=0)
+    run_folder.require_beginning(tmp_path, other)
+    _begun(tmp_path, other, step=1)
+    with pytest.raises(ConfigError, match="images changed"):
+        run_folder.require_beginning(tmp_path, FACTS)
+    (tmp_path / run_files.STATE / "state.npz").write_bytes(b"cut off")
+    with pytest.raises(ConfigError, match="images changed"):
+        run_folder.require_beginning(tmp_path, FACTS)
+
+
 def test_a_damaged_beginning_is_told(tmp_path: Path) -> None:
-    run_folder.require_beginning(tmp_path, FACTS)
+    _begun(tmp_path, FACTS, epoch=1, step=0)
     (tmp_path / ".state" / run_files.BEGINNING).write_text("{")
     with pytest.raises(ConfigError, match="began-with.json is damaged"):
         run_folder.require_beginning(tmp_path, FACTS)
 
 
 def test_a_beginning_of_another_version_is_told(tmp_path: Path) -> None:
-    run_folder.require_beginning(tmp_path, FACTS)
+    _begun(tmp_path, FACTS)
     with pytest.raises(
         ConfigError, match="Another version .* noted nothing of classes: go on with"
     ):
@@ -56,7 +80,7 @@ def test_what_changed_in_the_data_is_named(tmp_path: Path) -> None:
     images = np.arange(4 * 12, dtype=np.uint8).reshape(4, 2, 2, 3)
     other = images.copy()
     other[0, 0, 0, 0] += 100
-    run_folder.require_beginning(tmp_path, _data(images, [0, 0, 1, 1]).facts())
+    _begun(tmp_path, _data(images, [0, 0, 1, 1]).facts())
     run_folder.require_beginning(tmp_path, _data(images.copy(), [0, 0, 1, 1]).facts())
     # As where two class folders exchanged their names.
     exchanged = images[[2, 3, 0, 1]]

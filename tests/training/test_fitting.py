@@ -320,6 +320,21 @@ def test_the_state_of_another_training_is_refused(other, tmp_path):
         fit(_distiller(**other), _batches(), VALIDATION, 2, tmp_path)
 
 
+def test_a_state_without_a_step_decides_nothing(tmp_path, monkeypatch):
+    """A training that was stopped before its first step goes on with other classes, too."""
+
+    def stop(*args, **options):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Distiller, "fit", stop)
+        with pytest.raises(KeyboardInterrupt):
+            fit(_distiller(units=4), _batches(), VALIDATION, 1, tmp_path)
+    assert (tmp_path / "state.npz").exists() and not state.has_steps(tmp_path)
+    history = fit(_distiller(), _batches(), VALIDATION, 1, tmp_path)
+    assert [row["epoch"] for row in history] == [1] and state.has_steps(tmp_path)
+
+
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 cut off", b"no archive"])
 def test_a_damaged_state_is_refused(content, tmp_path):
     (tmp_path / "state.npz").write_bytes(content)
