@@ -24,7 +24,7 @@ from keras_kd._common import run_files, text
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import locked, none_left_empty, write_text
 from keras_kd._common.progress import Terminal
-from keras_kd.errors import KerasKDError, TrainingError
+from keras_kd.errors import ConfigError, KerasKDError, TrainingError
 from keras_kd.pipelines import run_folder, trial_queue
 from keras_kd.pipelines.apart_from_data import require_outside
 from keras_kd.pipelines.sweep_space import PAPER, space
@@ -77,7 +77,7 @@ def sweep(
 
     Raises:
         ConfigError: `out` or the database holds a sweep with other options, or these contradict
-            each other.
+            each other or make the training of a teacher fail.
         DataError: the data can't be read.
         OutputError: the operating system refuses to write there, or the data's images lie there.
     """
@@ -231,7 +231,11 @@ class _Objective:
             if trial.should_prune():
                 raise load_optuna().TrialPruned
 
-        options = self.students.options({**self.options, **trial.params})
+        try:
+            options = self.students.options({**self.options, **trial.params})
+        except TrainingError as error:
+            # The teacher's, which is trained with the options of all trials and would fail again.
+            raise ConfigError(str(error)) from error
         trial.set_user_attr("teacher", options["teacher"])
         try:
             begin = functools.partial(self.begin, own=trial.number)

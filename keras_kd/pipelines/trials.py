@@ -20,6 +20,13 @@ from keras_kd.pipelines.supervision import Supervision, student_facts, student_j
 from keras_kd.training import job
 from keras_kd.training.settings import Job
 
+# What to do where the loss becomes NaN: no trial goes on with other options than its own.
+_REMEDY = (
+    "this student counts as failed; for others vary lower values of learning_rate, or give the"
+    " command with another --out and a lower --learning-rate, another --clip-norm or --precision"
+    " float32"
+)
+
 
 class Trials:
     """Students trained one after the other on the same data. A teacher runs once, and test images
@@ -70,7 +77,7 @@ class Trials:
         # Those of the data, too: another process may have begun with other data meanwhile.
         begin(self.facts_of_data | _facts(plan, task, self._data, supervision))
         shown = supervision.data_of_student(self._data)
-        return job.train(task, plan.training, shown, self._terminal, after_epoch)[1]
+        return job.train(task, plan.training, shown, self._terminal, after_epoch, _REMEDY)[1]
 
     def options(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Return the options for `train`, with which `distill` has the same result: all options,

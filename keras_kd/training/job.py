@@ -26,8 +26,8 @@ from keras_kd.training.batches import Batches, SharedBatches, TrainingBatches
 from keras_kd.training.settings import Job, TrainingSettings
 from keras_kd.training.shard_batches import ShardBatches
 
-# What to do where the loss becomes NaN. A resumed run has the teacher of the rate that it began
-# with.
+# What to do where the loss becomes NaN, unless the caller knows better. A resumed run has the
+# teacher of the rate that it began with.
 _REMEDIES = {
     "student": (
         "lower --learning-rate (`kerakd distill --resume` takes a lower one, and another"
@@ -64,6 +64,7 @@ def train(
     data: Data,
     terminal: Terminal,
     after_epoch: Callable[[dict[str, float]], None] = lambda row: None,
+    remedy: str | None = None,
 ) -> tuple[keras.Model, list[dict[str, float]]]:
     """Train an architecture, or continue a training that was stopped.
 
@@ -74,6 +75,8 @@ def train(
         terminal: where the user sees progress.
         after_epoch: called with each epoch's row of the history; an exception that it raises ends
             the training.
+        remedy: what to do where the loss becomes NaN, as the end of a sentence; None for what
+            `kerakd distill` and `teach` can do.
 
     Returns:
         The model in float32 and in its published shape, and its history.
@@ -110,7 +113,7 @@ def train(
             chosen,
             tell,
             advance,
-            _REMEDIES[job.learner].format(job.title),
+            remedy or _REMEDIES[job.learner].format(job.title),
         )
     if len(history) < job.epochs:
         terminal.say(f"{job.title}: stopped after epoch {len(history)} of {job.epochs}")

@@ -304,7 +304,8 @@ def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(
         study.enqueue_trial({"learning_rate": rate}, trial_queue.QUEUED)
     frame = sweep.sweep(options, dimensions, tmp_path, trials=6, terminal=Terminal())
     said = capsys.readouterr().err
-    assert re.search(r"Trial 4: .*loss became", said), said
+    (failure,) = re.findall(r"Trial 4: .*loss became.*", said)
+    assert "vary lower values of learning_rate" in failure and "--resume" not in failure
     assert re.search(r"Trial 5: [\d.]+ % of validation, stopped early", said), said
     failed, behind = frame.iloc[4], frame.iloc[5]
     assert (failed["state"], failed["learning_rate"]) == ("fail", 1e30) and "loss became" in failed[
