@@ -155,7 +155,10 @@ def test_every_option_comes_back_from_toml(tmp_path):
         ("formats = ['int8', true]", "formats in {path} must be a text or a list of texts or num"),
         ("heads = []", "heads in {path} must be a text or a list of texts or numbers"),
         ("augment = ['blur']", "augment in {path} must be none, or of "),
-        ("student_classes = ['a,b', 'c']", "student_classes in {path} must be a text or a list"),
+        (
+            "formats = ['a,b', 'c']",
+            "formats in {path} must be a text or a list of texts or numbers",
+        ),
         ("unlabeled = ['a;b', 'c']", "unlabeled in {path} must be a text or a list of texts."),
         ("temperature = 0", "temperature in {path} must be above 0. Received: temperature=0."),
         (
@@ -322,6 +325,9 @@ def test_several_values_may_stand_in_a_list(tmp_path):
         ("teacher_range = ['0,1']", "0,1"),
         ("teacher_classes = ['cat, big dog']", "cat, big dog"),
         ("unlabeled = ['a;b']", "a;b"),
+        # Names with commas, as the command line takes them.
+        ("student_classes = ['a,b', 'c']", '"a,b",c'),
+        ("teacher_classes = ['say \"a, b\"', '\"c\"']", '"say ""a, b""","""c"""'),
         # A student is one model.
         ("student_classes = ['x=0', 'x=1']", "x=0,x=1"),
     ],

@@ -50,3 +50,10 @@ def csv(table: pd.DataFrame) -> str:
 
 def _no_formula(cell: Any) -> Any:
     return f"'{cell}" if isinstance(cell, str) and cell.lstrip().startswith(FORMULA) else cell
+
+
+def quoted(name: str) -> str:
+    """Return a name as it stands in a list that commas join: with a comma, in double quotes, as in
+    csv files.
+    """
+    return '"{}"'.format(name.replace('"', '""')) if "," in name or name.startswith('"') else name

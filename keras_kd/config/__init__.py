@@ -14,6 +14,7 @@ from typing import Any
 from keras_kd._common import trust
 from keras_kd._common.checked_files import read_text, read_toml
 from keras_kd._common.files import advice
+from keras_kd._common.text import quoted
 from keras_kd.config._config import Config
 from keras_kd.config._options import SEPARATOR as SEPARATOR
 from keras_kd.config._options import require, separated, type_of
@@ -101,18 +102,21 @@ def joined(name: str, parts: list, where: str) -> Any:
     if not (spec.metadata["several"] or spec.metadata["is_list"]):
         return parts
     texts, between, kinds = parts, SEPARATOR, "texts"
+    alone = len(texts) == 1  # that text is the option's, whatever it holds
     # Of several models, MODEL=A,B is the list of one.
     of_models = spec.metadata["several"] and any("=" in str(part) for part in parts)
     if spec.metadata["is_list"] and not of_models:
         texts = [str(part) if type(part) in (int, float) else part for part in parts]
         between, kinds = ",", "texts or numbers without commas"
-    alone = len(texts) == 1  # that text is the option's, whatever it holds
-    if not texts or not all(_is_text(one) and (alone or between not in one) for one in texts):
+    is_quoted = between == "," and spec.metadata["is_quoted"]
+    if not texts or not all(
+        _is_text(one) and (alone or is_quoted or between not in one) for one in texts
+    ):
         raise ConfigError(
             f"{spec.name} in {where} must be a text or a list of {kinds}. Received:"
             f" {spec.name}={parts!r}."
         )
-    return between.join(texts)
+    return between.join(map(quoted, texts) if is_quoted and not alone else texts)
 
 
 def _is_text(part: Any) -> bool:

@@ -100,6 +100,7 @@ def option(
     flag: str | None = None,
     several: bool = False,
     is_list: bool = False,
+    is_quoted: bool = False,
     is_size: bool = False,
     runs_code: bool = False,
 ) -> Any:
@@ -113,6 +114,7 @@ def option(
         flag: the name on the command line, if it differs from the field's.
         several: whether the option may be given several times.
         is_list: whether its text is a list joined by commas.
+        is_quoted: whether a part of that list that has a comma stands in double quotes.
         is_size: whether its number of pixels may also be a text of two, HEIGHTxWIDTH.
         runs_code: whether a value can name code that is run.
 
@@ -128,6 +130,7 @@ def option(
         "flag": flag,
         "several": several,
         "is_list": is_list,
+        "is_quoted": is_quoted,
         "is_size": is_size,
         "runs_code": runs_code,
     }
@@ -162,7 +165,9 @@ def statement(name: str, model: str) -> Any:
     """
     is_list = name in ("range", "mean", "std", "classes")
     help = _STATEMENTS[name].format(model)
-    return option(None, help, several=model == "teacher", is_list=is_list)
+    return option(
+        None, help, several=model == "teacher", is_list=is_list, is_quoted=name == "classes"
+    )
 
 
 def type_of(options: type, name: str) -> type:

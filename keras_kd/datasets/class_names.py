@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keras_kd._common.checked_files import read_text
+from keras_kd._common.text import quoted
 
 _SAME = {
     "angry": ("anger",),
@@ -299,10 +300,7 @@ def as_typed(names: Iterable[str]) -> str:
     Returns:
         One line of text.
     """
-    return ", ".join(
-        '"{}"'.format(name.replace('"', '""')) if "," in name or name.startswith('"') else name
-        for name in names
-    )
+    return ", ".join(map(quoted, names))
 
 
 def distinct(names: Sequence[str]) -> tuple[str, ...]:

@@ -61,8 +61,8 @@ def test_the_teacher_is_named_and_no_resuming_advised(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """A resumed run would train the teacher at the same rate again; `teach` has no --resume; a sweep
-    trained it again and again.
+    """A resumed run would train the teacher at the same rate again; `teach` has no --resume; and a
+    sweep trained it without end.
     """
     if command == "sweep":
         pytest.importorskip("optuna", reason="needs the extra sweep")
