@@ -201,7 +201,9 @@ def command(
     analysis = engine.loader([asked["model"]])("sessions.analysis")
     recipe = analysis.Recipe(side, rate, f"{asked['detector']} {asked['score']:g}", one_person)
     reader, detector, temperature = sessions.load(asked, out, terminal)
-    with stopping.with_advice("To go on, give the same command with --resume."):
+    # A camera's recording is ended by Ctrl-C, and scored then.
+    advice = "To go on, give the same command with --resume."
+    with stopping.with_advice(advice, insists=camera is None):
         results = analysis.analyze(
             videos or (camera,), Path(out), reader, detector, recipe, timeline,
             camera=camera is not None, seconds=seconds, resume=resume, redact=redact, clips=clips,

@@ -73,7 +73,7 @@ def kerakd() -> None:
 
 def main() -> None:
     """Run `kerakd`; exit 0 done, 2 what the user can mend, 1 a fault of ours, 130 Ctrl-C, 143
-    SIGTERM.
+    SIGTERM, 129 SIGHUP.
     """
     streams.prepare()
     stopping.heed()

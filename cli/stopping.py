@@ -1,5 +1,5 @@
-"""How a command ends that is stopped: by Ctrl-C, or by SIGTERM, which machines send before they are
-taken back.
+"""How a command ends that is stopped: by Ctrl-C, by SIGTERM, which machines send before they are
+taken back, or by SIGHUP, which it gets when its terminal is closed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -21,10 +21,29 @@ if TYPE_CHECKING:
 
 # A signal so soon after another is the same wish to stop: what cleans up goes on undisturbed.
 SAME_SECONDS = 2.0
+# A stop that nothing has passed on for so long was swallowed.
+SWALLOWED_SECONDS = 2.0
 DESTRUCTOR_SECONDS = 0.05
 # As shells do: 128 and the signal's number.
 _SIGNALLED = 128
-EXIT_CODES = (_SIGNALLED + signal.SIGINT, _SIGNALLED + signal.SIGTERM)
+# What each signal does in a program that says nothing of it; Windows has no SIGHUP.
+_USUAL = {
+    signal.SIGINT: signal.default_int_handler,
+    signal.SIGTERM: signal.SIG_DFL,
+    **({signal.SIGHUP: signal.SIG_DFL} if hasattr(signal, "SIGHUP") else {}),
+}
+EXIT_CODES = tuple(_SIGNALLED + number for number in _USUAL)
+
+
+class _Interrupt(KeyboardInterrupt):
+    """Raised for a signal, whose number it has, and raised again where it was swallowed.
+
+    TensorFlow's native code calls Python's, as `TensorShape.__len__`, and drops the errors of some
+    such calls. A stop that arrives in one would be lost.
+    """
+
+    def __del__(self) -> None:
+        _stop.swallowed(*self.args)
 
 
 class _Stop:
@@ -33,9 +52,11 @@ class _Stop:
     Attributes:
         number: of the last signal that stopped something; None before the first.
         time: when that was, on the monotonic clock.
+        insists: whether a stop that is swallowed is raised again.
     """
 
     def __init__(self) -> None:
+        self.insists = False
         self.forget()
 
     def forget(self) -> None:
@@ -46,7 +67,16 @@ class _Stop:
         now = time.monotonic()
         if now - self.time >= SAME_SECONDS:
             self.number, self.time = number, now
-            raise KeyboardInterrupt(number)
+            raise _Interrupt(number)
+
+    def swallowed(self, number: int) -> None:
+        """Stop again, unless the program ends or is stopped anew meanwhile."""
+        if self.insists:
+            _later(SWALLOWED_SECONDS, self._insist, number, self.time)
+
+    def _insist(self, number: int, time: float) -> None:
+        if self.insists and self.time == time:
+            self.again(number)
 
     def again(self, number: int) -> None:
         """Stop the main thread, however recently it was stopped."""
@@ -62,22 +92,22 @@ _stop = _Stop()
 
 
 def heed() -> None:
-    """Have Ctrl-C and SIGTERM stop the program, unless whoever started it had them ignored."""
+    """Have Ctrl-C, SIGTERM and SIGHUP stop the program, unless whoever started it had them ignored,
+    as nohup does.
+    """
     _stop.forget()
+    _stop.insists = True
     # Python lets only the main thread say what a signal does.
     if threading.current_thread() is threading.main_thread():
-        for number, usual in (
-            (signal.SIGINT, signal.default_int_handler),
-            (signal.SIGTERM, signal.SIG_DFL),
-        ):
+        for number, usual in _USUAL.items():
             if signal.getsignal(number) is usual:
                 signal.signal(number, _stop)
 
 
 def ignore() -> None:
     """Have nothing disturb a program that has only to end; it would print a traceback."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    for number in _USUAL:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def unraisable(ignored: UnraisableHookArgs) -> None:
@@ -88,7 +118,11 @@ def unraisable(ignored: UnraisableHookArgs) -> None:
         sys.__unraisablehook__(ignored)
         return
     # Later, when the destructor has ended: it would swallow this one too.
-    timer = threading.Timer(DESTRUCTOR_SECONDS, _stop.again, [_number(ignored.exc_value)])
+    _later(DESTRUCTOR_SECONDS, _stop.again, _number(ignored.exc_value))
+
+
+def _later(seconds: float, function: Callable[..., None], *arguments: float) -> None:
+    timer = threading.Timer(seconds, function, arguments)
     timer.daemon = True
     timer.start()
 
@@ -106,8 +140,18 @@ def recognized() -> Iterator[None]:
 
 
 @contextmanager
-def with_advice(how: str) -> Iterator[None]:
-    """Tell the user of a block that is stopped how to go on, and end the program."""
+def with_advice(how: str, insists: bool = True) -> Iterator[None]:
+    """Tell the user of a block that is stopped how to go on, and end the program.
+
+    Args:
+        how: a sentence.
+        insists: whether a stop that is caught in the block is raised again; False where it has a
+            use of its own, as the end of a recording.
+
+    Yields:
+        Nothing.
+    """
+    _stop.insists = insists
     try:
         with recognized():
             yield
@@ -117,8 +161,9 @@ def with_advice(how: str) -> Iterator[None]:
 
 def end(stop: BaseException | None, how: str = "") -> NoReturn:
     """End the program with the exit code that belongs to what stopped it: 130 for Ctrl-C, 143 for
-    SIGTERM.
+    SIGTERM, 129 for SIGHUP.
     """
+    _stop.insists = False
     if sys.stderr:
         with suppress(OSError):  # nobody reads it
             sys.stderr.write(f"\nStopped. {how}".rstrip() + "\n")

@@ -63,10 +63,12 @@ def test_every_line_of_progress_is_escaped(capsys: pytest.CaptureFixture[str]) -
 
 @pytest.fixture
 def heeded() -> Iterator[None]:
-    """Ctrl-C is heeded by processes started here, also where the tests run in the background."""
+    """Signals are heeded by processes started here, also where the tests run in the background."""
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before_hanging_up = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGINT, before)
+    signal.signal(signal.SIGHUP, before_hanging_up)
 
 
 # A command whose first import of a module runs lines of the test's.
@@ -83,16 +85,21 @@ def _evaluate(place: Path, module: str, lines: str) -> subprocess.Popen[str]:
     )
 
 
-@pytest.mark.parametrize("module", ["click", "tensorflow"])
-def test_a_stop_during_the_first_imports_is_told(module: str, tmp_path: Path, heeded: None) -> None:
+@pytest.mark.parametrize(
+    ("module", "stop"),
+    [("click", signal.SIGINT), ("tensorflow", signal.SIGINT), ("tensorflow", signal.SIGHUP)],
+)
+def test_a_stop_during_the_first_imports_is_told(
+    module: str, stop: signal.Signals, tmp_path: Path, heeded: None
+) -> None:
     lines = "import pathlib, time\npathlib.Path('now').touch()\ntime.sleep(60)\n"
     process = _evaluate(tmp_path, module, lines)
     while not (tmp_path / "now").exists():
         assert process.poll() is None
         time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(stop)
     assert process.communicate(timeout=30)[1].strip() == "Stopped."
-    assert process.returncode == 130
+    assert process.returncode == 128 + stop
 
 
 # What runs when Ctrl-C, or a second one, arrives.
@@ -121,6 +128,12 @@ _MOMENTS = {
         c = ctypes.CDLL(None)
         assert not c.__cxa_atexit(c.abort, None, None)
         press()
+    """,
+    "a library that drops it": """
+        import contextlib
+        with contextlib.suppress(KeyboardInterrupt):
+            press()
+        time.sleep(60)
     """,
     "a library that raises something else": """
         try:
