@@ -32,8 +32,8 @@ from . import engine, options, output, stopping, streams
     "--trials",
     type=click.IntRange(1),
     metavar="N",
-    help="Number of students to train. If not given, it is every combination of choices, "
-    "or 20 with a range.",
+    help="Number of students to train, 10,000 at most. If not given, it is every combination of "
+    "choices, or 20 with a range.",
 )
 @click.option(
     "--no-pruning",

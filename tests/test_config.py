@@ -289,6 +289,10 @@ def test_a_name_that_the_separator_would_cut_is_refused_where_it_exists(
         ("48x0", None, None),
         ("48x64x3", None, None),
         ("-4", None, None),
+        ("7071", 7071, 7071),  # 49,999,041 pixels
+        ("7072", None, None),
+        ("50000x1000", "50000x1000", (50000, 1000)),
+        ("999999999x999999999", None, None),
         ("four", None, None),
     ],
 )

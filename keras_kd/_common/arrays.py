@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import mmap
 import shutil
 import tempfile
@@ -24,7 +25,7 @@ def large_array(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
     Raises:
         OutputError: there is no room where temporary files go.
     """
-    size = int(np.prod(shape, dtype=np.int64)) * np.dtype(dtype).itemsize
+    size = math.prod(shape) * np.dtype(dtype).itemsize
     if size <= LARGEST_IN_MEMORY:
         return np.zeros(shape, dtype)
     free = shutil.disk_usage(tempfile.gettempdir()).free

@@ -18,3 +18,6 @@ TENSORBOARD, MLFLOW = "tensorboard:", "mlflow:"
 
 # Images that are shuffled together, of data that stays in its shards.
 SHUFFLE_BUFFER = 16_384
+
+# Of one image; what is declared larger is refused before memory is taken for it.
+MAX_PIXELS = 50_000_000

@@ -14,7 +14,15 @@ from dataclasses import Field, field
 from typing import Any
 
 from keras_kd import losses
-from keras_kd._common.vocabulary import CHANGES, DEGRADE, FACE_MIRROR, MIXTURES, MLFLOW, TENSORBOARD
+from keras_kd._common.vocabulary import (
+    CHANGES,
+    DEGRADE,
+    FACE_MIRROR,
+    MAX_PIXELS,
+    MIXTURES,
+    MLFLOW,
+    TENSORBOARD,
+)
 from keras_kd.config._text import listed
 from keras_kd.errors import ConfigError
 
@@ -27,11 +35,17 @@ BELOW_ONE: Check = (lambda value: 0 <= value < 1, "0 or more and below 1")
 
 def _is_size(value: int | str) -> bool:
     if isinstance(value, int):
-        return value > 0
-    return re.fullmatch("[1-9][0-9]{0,8}x[1-9][0-9]{0,8}", value) is not None
+        return value > 0 and value**2 <= MAX_PIXELS
+    if not re.fullmatch("[1-9][0-9]{0,8}x[1-9][0-9]{0,8}", value):
+        return False
+    return math.prod(map(int, value.split("x"))) <= MAX_PIXELS
 
 
-SIZE: Check = (_is_size, "a whole number above 0, or HEIGHTxWIDTH, as 48x64")
+SIZE: Check = (
+    _is_size,
+    f"a whole number above 0, or HEIGHTxWIDTH, as 48x64, of at most {MAX_PIXELS:,} pixels, as no"
+    " larger image is read",
+)
 
 
 def _is_soft_loss(text: str) -> bool:

@@ -8,12 +8,11 @@ import numpy as np
 from PIL import Image
 
 from keras_kd._common.arrays import large_array
+from keras_kd._common.vocabulary import MAX_PIXELS as MAX_PIXELS
 from keras_kd.errors import DataError
 
 # Of images: the side of a square, or height and width.
 Size = int | tuple[int, int]
-# Of one image; what is declared larger is refused before memory is taken for it.
-MAX_PIXELS = 50_000_000
 
 
 def height_width(size: Size) -> tuple[int, int]:

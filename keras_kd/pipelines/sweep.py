@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 __all__ = ["PAPER", "TRIALS", "best", "rows", "space", "sweep"]
 
 TRIALS = 20
+# Every process reads the whole queue before each trial.
+MOST_TRIALS = 10_000
 _NOTES = {"complete": "", "pruned": "stopped early"}
 
 
@@ -87,6 +89,11 @@ def sweep(
     choices = [trial_queue.choices(distribution) for distribution in dimensions.values()]
     every = math.prod(map(len, choices)) if all(choices) else None
     total = min(trials or every, every) if every else trials or TRIALS
+    if total > MOST_TRIALS:
+        raise ConfigError(
+            f"A sweep has at most {MOST_TRIALS:,} trials. Received: {total:,}. Give --trials, or"
+            " vary fewer values."
+        )
     with trial_queue.refusals(out / trial_queue.STUDY), none_left_empty(out):
         with locked(out, terminal.say):
             study = _study(options, dimensions, out, pruning, storage)

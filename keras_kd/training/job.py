@@ -85,14 +85,14 @@ def train(
 
     validation = (data.validation.images, validation_labels)
     steps = batches.steps * job.epochs
-    bar = terminal.bar(f"Training {job.title}", steps * settings.batch_size)
+    bar = terminal.bar(f"Training {job.title}", steps * batches.batch_size)
     # Of several hosts the head writes for all.
     targets_of_logs = settings.log if hosts.number() == 0 else ()
     logged = logs.logged(targets_of_logs, job.title, _parameters(job, settings), job.folder)
     with logged as log, bar as advance, hardware.scope(settings.devices):
 
         def tell(row: dict[str, float]) -> None:
-            terminal.say(_epoch_line(job, row, batches.steps * settings.batch_size))
+            terminal.say(_epoch_line(job, row, batches.steps * batches.batch_size))
             log(row)
             after_epoch(row)
 
@@ -157,7 +157,9 @@ def _parameters(job: Job, settings: TrainingSettings) -> dict[str, Any]:
 
 
 def _batches(job: Job, settings: TrainingSettings, data: Data) -> tuple[Batches, Any]:
-    """The training batches, and the targets of the validation images."""
+    """The training batches, of all images where there are fewer than a batch may hold, and the
+    targets of the validation images.
+    """
     require_in_memory(settings, data)
     mixtures = augmentation.mixtures(settings.augment)
     labels, of_validation = targets.of(
@@ -169,7 +171,7 @@ def _batches(job: Job, settings: TrainingSettings, data: Data) -> tuple[Batches,
         images=data.train.images,
         labels=labels,
         views=job.views,
-        batch_size=settings.batch_size,
+        batch_size=min(settings.batch_size, len(data.train)),
         seed=settings.seed,
         teacher_logits=job.teacher_logits,
         unlabeled=job.unlabeled,
@@ -206,7 +208,7 @@ def _of_shards(job: Job, settings: TrainingSettings, shards: Shards) -> ShardBat
         shards=shards,
         targets=lambda labels: targets.of_shard(labels, classes, settings.label_smoothing),
         views=job.views,
-        batch_size=settings.batch_size,
+        batch_size=min(settings.batch_size, len(shards)),
         seed=settings.seed,
         teacher_logits=outputs.of_shard if isinstance(outputs, ShardLogits) else None,
         live_teacher=outputs if callable(outputs) else None,

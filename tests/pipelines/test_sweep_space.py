@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from keras_kd.errors import ConfigError
@@ -72,3 +74,25 @@ def test_the_papers_study_is_the_default() -> None:
     dimensions = sweep.space(sweep.PAPER)
     assert dimensions["temperature"].choices == (1.0, 2.0, 3.0, 4.0, 5.0)
     assert dimensions["alpha"].choices == (0.10, 0.15, 0.20)
+
+
+@pytest.mark.parametrize(
+    ("texts", "trials", "count"),
+    [
+        (["learning-rate=0.1:0.2"], 10_001, "10,001"),
+        (
+            [f"{name}={','.join(map(str, range(101)))}" for name in ("seed", "patience")],
+            None,
+            "10,201",
+        ),
+    ],
+)
+def test_more_trials_than_a_queue_takes_are_refused_at_once(
+    texts: list[str], trials: int | None, count: str, tmp_path: Path
+) -> None:
+    from keras_kd.pipelines import sweep
+
+    out = tmp_path / "out"
+    with pytest.raises(ConfigError, match=f"at most 10,000 trials. Received: {count}"):
+        sweep.sweep({}, sweep.space(texts), out, trials)
+    assert not out.exists()
