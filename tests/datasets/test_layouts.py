@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 
 import pytest
 from table_files import picture, rows, values
@@ -43,6 +44,29 @@ def test_a_folder_of_labels_or_masks_is_no_class(tmp_path, name):
         for face in ("mask", "no_mask"):
             write_pictures(tmp_path / "faces" / face)
         assert datasets.load(tmp_path / "faces", "train").class_names == ("mask", "no_mask")
+
+
+def test_masks_in_a_folder_of_annotations_are_no_class(tmp_path):
+    """As of Oxford's pets: `annotations` and `images` were two classes."""
+    write_pictures(tmp_path / "images")
+    write_pictures(tmp_path / "annotations" / "trimaps")
+    (tmp_path / "annotations" / "list.txt").write_text("0 1 1 1\n")
+    for skip in (False, True):
+        with pytest.raises(
+            DataError, match="annotations has a .png file for each image in .*images"
+        ):
+            datasets.load(tmp_path, "train", skip_bad_rows=skip)
+
+
+@pytest.mark.parametrize("where", ["", "train"])
+def test_an_archive_beside_the_folders_that_it_was_unpacked_to_is_no_shard(tmp_path, where):
+    """It was read in place of the folders, and refused as one without labels."""
+    for start, name in enumerate("ab"):
+        write_pictures(tmp_path / where / name, start=10 * start)
+    with tarfile.open(tmp_path / "images.tar", "w") as archive:
+        archive.add(tmp_path / where / "a", "a")
+    assert datasets.load(tmp_path, "train").class_names == ("a", "b")
+    assert "1 .tar file, not read" in notes(tmp_path)
 
 
 def test_masks_in_the_folders_of_classes_are_told(tmp_path):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import small_shards
 
+from keras_kd import datasets
 from keras_kd.datasets import decoding, splits
 from keras_kd.datasets.inspection import inspect
 from keras_kd.errors import DataError
@@ -176,6 +177,29 @@ def test_several_labels_in_a_record_are_told(tmp_path: Path) -> None:
                 writer.write(example.SerializeToString())
         with pytest.raises(DataError, match=words):
             splits.load(str(tmp_path), size=16)
+
+
+def test_kaggles_tfrec_files_are_found_by_their_folder(tmp_path: Path) -> None:
+    """As of its flowers, whose classes stand in the feature class."""
+    import tensorflow as tf
+
+    for number, split in enumerate(datasets.SPLITS):
+        (tmp_path / split).mkdir()
+        with tf.io.TFRecordWriter(str(tmp_path / split / "00-16x16-6.tfrec")) as writer:
+            for row, file in enumerate(small_shards.row_files(number)[0]):
+                values = {"image": [file], "id": [b"10a"]}
+                features = {
+                    name: tf.train.Feature(bytes_list=tf.train.BytesList(value=value))
+                    for name, value in values.items()
+                }
+                marked = tf.train.Int64List(value=[row % 2])
+                features["class"] = tf.train.Feature(int64_list=marked)
+                example = tf.train.Example(features=tf.train.Features(feature=features))
+                writer.write(example.SerializeToString())
+    (tmp_path / "labels.txt").write_text("daisy\nrose\n")
+    test = datasets.load(tmp_path, "test", size=16)
+    assert test.class_names == ("daisy", "rose") and test.labels.tolist() == [0, 1] * 3
+    np.testing.assert_array_equal(test.images, small_shards.pictures(6, 2)[0])
 
 
 def test_a_row_of_a_path_among_contents_is_told_at_the_start_or_left_out(tmp_path: Path) -> None:

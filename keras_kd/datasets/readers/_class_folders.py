@@ -247,18 +247,19 @@ def _refuse_masks(folders: Sequence[Path]) -> None:
     """
     for folder in (folder for folder in folders if folder.name.casefold() in _MASKS):
         beside = [other for other in folders if other.name.casefold() not in _MASKS]
-        if _has_images([folder]):
+        if _image_files.image_files(folder):
             beside = [other for other in beside if other.name.casefold() in _IMAGES]
-        files = _tree.listed(folder).files
-        stems = {file.stem for file in files}
+        suffixes = {
+            file.stem: file.suffix for part in _tree.data_folders(folder) for file in part.files
+        }
         for other in beside:
             images = {file.stem for file in _image_files.image_files(other)}
-            if images and images <= stems:
+            if images and images <= suffixes.keys():
                 raise DataError(
-                    f"{folder} has a {files[0].suffix} file for each image in {other}, as labels of"
-                    " detection (Pascal VOC's .xml, YOLO's .txt) and masks of segmentation are:"
-                    " classes of whole images are expected; cut the boxes out into a folder for"
-                    " each class, or sort the images so."
+                    f"{folder} has a {suffixes[min(images)]} file for each image in {other}, as"
+                    " labels of detection (Pascal VOC's .xml, YOLO's .txt) and masks of"
+                    " segmentation are: classes of whole images are expected; cut the boxes out"
+                    " into a folder for each class, or sort the images so."
                 )
 
 

@@ -22,7 +22,7 @@ from keras_kd.datasets.readers import _parquet_files, _shard_files, _splitting
 from keras_kd.errors import DataError
 
 _IMAGES = ("image/encoded", "image")
-LABELS = ("image/class/label", "label", "image/class/text")
+LABELS = ("image/class/label", "label", "class", "image/class/text")
 # Where each form has the class of an image.
 LABELLED = {
     "parquet": "a class in the column label of each row",

@@ -28,6 +28,7 @@ from keras_kd._common.text import counted
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import (
+    _image_files,
     _numbering,
     _parquet_labels,
     _shard_files,
@@ -54,13 +55,17 @@ def matches(path: Path) -> bool:
         path: a file or folder.
 
     Returns:
-        True for a folder that holds .tar or .tfrecord files directly or in its folders of splits.
+        True for a folder that holds .tar or TFRecord files directly or in its folders of splits,
+        and no images in folders, which a .tar beside them may be the archive of.
     """
     if not path.is_dir():
         return False
     places = [path, *(child for child in path.iterdir() if child.is_dir())]
     files = chain.from_iterable(place.iterdir() for place in places[:100])
-    return any(file.suffix == ".tar" or ".tfrecord" in file.name for file in files)
+    are_shards = (
+        file.suffix == ".tar" or _shard_files.form(file.name) == "tfrecord" for file in files
+    )
+    return any(are_shards) and not any(map(_image_files.image_files, places[1:]))
 
 
 def load_splits(
