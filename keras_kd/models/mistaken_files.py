@@ -27,7 +27,8 @@ _SUFFIXES = {
     ".safetensors": "weights alone: bring them into a Keras model by `kerakd import`",
     ".pb": "a graph of TensorFlow: give the folder of the SavedModel that it lies in",
     ".json": "a description without weights: give the .keras, .h5 or .tflite file of the model",
-    ".ckpt": f"a checkpoint, weights alone: {_WHOLE}",
+    ".ckpt": "a checkpoint, weights alone: bring PyTorch's into a Keras model by `kerakd import`;"
+    f" if they are Keras', {_WHOLE}",
     ".engine": f"TensorRT's: {_OTHERS}",
     ".mlmodel": f"Core ML's: {_OTHERS}",
     ".ort": f"ONNX Runtime's own form: {_OTHERS}",
