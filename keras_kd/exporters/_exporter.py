@@ -179,10 +179,10 @@ class Exporter:
     def _prepared(self) -> _Prepared:
         """What was prepared for the model as it is: it may be trained between two exports."""
         from keras_kd.exporters import _model
-        from keras_kd.models.keras_file import model_fingerprint
+        from keras_kd.models import fingerprints
 
         _model.require(self.model)
-        now = model_fingerprint(self.model)
+        now = fingerprints.of_model(self.model)
         if self._known is None or self._known[0] != now:
             self._known = now, self._prepare()
         return self._known[1]

@@ -8,9 +8,7 @@ from __future__ import annotations
 import copy
 import json
 import math
-import re
 import stat
-import sys
 import tempfile
 import zipfile
 from collections import Counter
@@ -25,7 +23,6 @@ import numpy as np
 
 from keras_kd import models
 from keras_kd._common import system_errors
-from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import BAD_ARCHIVE, plain_archive, refusals, written_whole
 from keras_kd._common.text import first_line
 from keras_kd._common.time_limit import limited
@@ -34,10 +31,8 @@ from keras_kd.models import keras_config, mistaken_files, trusted_modules
 from keras_kd.models.spec import ENTRY, ModelSpec, read_spec
 from keras_kd.models.surgery.keras_internals import (
     Functional,
-    all_layers,
     calls,
     is_graph,
-    is_of_keras_or_keras_kd,
     no_memory_for_weights,
 )
 from keras_kd.models.surgery.tracing import with_graph
@@ -292,64 +287,3 @@ def _stored_spec(archive: zipfile.ZipFile, path: Path) -> ModelSpec:
         raise ModelError(
             f"{path} holds a damaged {ENTRY} ({error}): write the model again with keras_kd."
         ) from error
-
-
-def weights_fingerprint(model: keras.Model) -> str:
-    """Return a fingerprint of all weights of a model, in order.
-
-    Args:
-        model: the model.
-
-    Returns:
-        16 hexadecimal digits.
-    """
-    return fingerprint(np.asarray(weight) for weight in model.weights)
-
-
-def model_fingerprint(model: keras.Model) -> str:
-    """Return a fingerprint of what a model computes, as far as it can be told: its weights, the
-    settings and connections of its layers, and the modules that write classes of other authors.
-
-    State of a layer that is in neither its weights nor its `get_config`, as an attribute that is
-    set later, is not seen; no file has it either.
-
-    Args:
-        model: the model; of one whose `get_config` fails, and of modules that no file has, as those
-            of a notebook, the settings or the code are not seen.
-
-    Returns:
-        16 hexadecimal digits.
-    """
-    classes = {type(layer) for layer in all_layers(model) if not is_of_keras_or_keras_kd(layer)}
-    modules = {sys.modules.get(kind.__module__) for kind in classes}
-    files = sorted(filter(None, (getattr(one, "__file__", None) for one in modules)))
-    # A program from standard input or in an archive names a file that is none.
-    code = [Path(file).read_bytes() for file in files if Path(file).is_file()]
-    return fingerprint([weights_fingerprint(model), _settings(model), *code])
-
-
-def _settings(model: keras.Model) -> str:
-    try:
-        config = json.dumps(model.get_config(), default=str)
-    except Exception:  # Code of other authors, which may raise anything.
-        return ""
-    # What Python says of an object without a text of its own has its address.
-    config = re.sub(" at 0x[0-9a-f]+", "", config)
-    # Classes of this library are known by their registered names, wherever their code lies.
-    return without_names(re.sub(r'"module": "keras_kd\.[^"]*"', '"module": ""', config), model)
-
-
-def without_names(structure: str, model: keras.Model) -> str:
-    """Return a model's structure without its layers' names: Keras numbers layers that have none by
-    how many there were before.
-
-    Args:
-        structure: JSON.
-        model: the model.
-
-    Returns:
-        JSON with a number for each name.
-    """
-    for number, layer in enumerate(all_layers(model)):
-        structure = structure.replace(json.dumps(layer.name), f'"#{number}"')
-    return structure

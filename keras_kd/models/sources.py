@@ -34,6 +34,7 @@ from keras_kd.errors import ModelError, of_file
 from keras_kd.models import _applications, bundles, keras_file, mistaken_files, trusted_modules
 from keras_kd.models import heads as model_heads
 from keras_kd.models.architectures._parts import Heads
+from keras_kd.models.fingerprints import settings
 from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery import fine_tuning, weights
 from keras_kd.models.surgery.copies import of_size, tied
@@ -163,8 +164,7 @@ def content(source: str, heads: Heads, input_shape: tuple[int, int, int]) -> str
         return None
     written = trusted_modules.trust(code[0]).__file__
     model = _of_function(source, heads, input_shape, None)
-    structure = keras_file.without_names(model.to_json(), model)
-    return fingerprint([Path(written).read_bytes() if written else b"", structure])
+    return fingerprint([Path(written).read_bytes() if written else b"", settings(model)])
 
 
 def _application_names() -> list[str]:

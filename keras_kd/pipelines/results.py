@@ -17,7 +17,7 @@ from keras_kd._common.files import write_text
 from keras_kd.datasets.splits import Data
 from keras_kd.evaluation import metrics, scoring
 from keras_kd.exporters import targets
-from keras_kd.models import keras_file, sources
+from keras_kd.models import fingerprints, sources
 from keras_kd.pipelines import run_folder
 from keras_kd.pipelines.ensemble import Ensemble
 from keras_kd.pipelines.plan import Plan
@@ -64,7 +64,7 @@ def of_student(
         "fingerprints": {
             "data": data.fingerprint,
             "teacher": _teacher_fingerprint(supervision),
-            "weights": keras_file.weights_fingerprint(student),
+            "weights": fingerprints.of_weights(student),
         },
     }
 

@@ -11,7 +11,7 @@ import numpy as np
 from keras_kd._common.folders import files_below
 from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
-from keras_kd.models import heads, keras_file
+from keras_kd.models import fingerprints, heads
 from keras_kd.models.spec import ModelSpec, require_whole_pixels
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.keras_internals import is_graph
@@ -73,7 +73,7 @@ class KerasPredictor(FilePredictor):
         self._rows = columns(shapes, head)
         self._know(self._rows, head)
         self._know_kind(lambda name: heads.output_kind(model, name))
-        self.content = [keras_file.model_fingerprint(model)]
+        self.content = [fingerprints.of_model(model)]
         if len(shapes) > 1:
             self.content += shapes  # Their names, which tell which output is which.
         # Weights that no pixel reaches would be multiplied by zeros in every prediction.

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import re
-import sys
-import types
 import zipfile
 
 import keras
@@ -18,8 +15,7 @@ from keras import layers
 from keras_kd import models
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError, OutputError
-from keras_kd.models import keras_file, sources
-from keras_kd.models.architectures.efficientformer import LayerScale
+from keras_kd.models import fingerprints, keras_file, sources
 from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery.compaction import compact
 from keras_kd.runtimes import predictors
@@ -57,7 +53,7 @@ def test_model_and_form_come_back(tmp_path):
     loaded, spec = keras_file.load(path)
     assert spec == SPEC
     np.testing.assert_array_equal(loaded(IMAGES), model(IMAGES))
-    assert keras_file.weights_fingerprint(loaded) == keras_file.weights_fingerprint(model)
+    assert fingerprints.of_weights(loaded) == fingerprints.of_weights(model)
     # Keras alone reads it too.
     np.testing.assert_array_equal(keras.models.load_model(path)(IMAGES), model(IMAGES))
     assert [file.name for file in tmp_path.iterdir()] == ["model.keras"]
@@ -206,96 +202,6 @@ def test_a_file_that_cannot_be_written_leaves_the_old_one(tmp_path):
     assert path.read_bytes() == before and os.listdir(tmp_path) == ["model.keras"]
     with pytest.raises(OutputError, match="part of the path is a file"):
         keras_file.save(_model(), path / "model.keras", SPEC)
-
-
-def test_fingerprints_tell_weights_and_their_order():
-    model, same, other = _model(), _model(), _model(5)
-    assert (
-        keras_file.weights_fingerprint(model)
-        == keras_file.weights_fingerprint(same)
-        != keras_file.weights_fingerprint(other)
-    )
-    same.layers[-1].bias.assign([0, 0, 1e-7])
-    assert keras_file.weights_fingerprint(model) != keras_file.weights_fingerprint(same)
-    # NumPy has no such type of its own.
-    halves = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, dtype="bfloat16")])
-    before = keras_file.weights_fingerprint(halves)
-    halves.layers[-1].bias.assign([1])
-    assert len(before) == 16 and before != keras_file.weights_fingerprint(halves)
-
-
-def _scaled(scale=1 / 255, activation="relu", name=None):
-    keras.utils.set_random_seed(0)
-    layers = [keras.layers.Rescaling(scale), keras.layers.Conv2D(2, 3, activation=activation)]
-    return keras.Sequential([keras.Input((4, 4, 3)), *layers, keras.layers.Flatten()], name=name)
-
-
-def test_fingerprints_tell_what_a_model_computes():
-    """A teacher whose pixels or activations were mended kept the soft labels of before."""
-    model = keras_file.model_fingerprint(_scaled())
-    # Keras numbers the layers of the second otherwise.
-    assert model == keras_file.model_fingerprint(_scaled(name="other"))
-    changed = _scaled()
-    changed.layers[0].scale = 1 / 127.5
-    others = [_scaled(1 / 127.5), _scaled(activation="tanh"), changed, _model()]
-    found = [keras_file.model_fingerprint(one) for one in others]
-    assert model not in found and found[0] == found[2]
-
-
-def test_fingerprints_stay_where_code_of_this_library_moves(monkeypatch):
-    model = keras.Sequential([keras.Input((4, 4, 3)), LayerScale()])
-    before = keras_file.model_fingerprint(model)
-    monkeypatch.setattr(LayerScale, "__module__", "keras_kd.elsewhere")
-    assert keras_file.model_fingerprint(model) == before
-
-
-class _Odd(keras.Model):
-    """Of a program that no file has, with settings that JSON can't hold."""
-
-    __module__ = "of_standard_input"
-
-    def __init__(self, settings=None):
-        super().__init__()
-        self.dense, self.settings = keras.layers.Dense(2), settings
-
-    def call(self, images):
-        return self.dense(images)
-
-    def get_config(self):
-        if self.settings is None:
-            raise TypeError("no settings")
-        return self.settings()
-
-
-def test_fingerprints_are_had_of_models_of_any_code(monkeypatch):
-    """A subclassed model of a program from standard input ended `export` in a FileNotFoundError."""
-    module = types.ModuleType("of_standard_input")
-    module.__file__ = "<stdin>"
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    mixed = lambda: {1: object(), "b": {0}, "a": np.zeros(2)}  # noqa: E731
-    found = []
-    for settings in (None, mixed, lambda: {"a": 1}):
-        model = _Odd(settings)
-        model(np.zeros((1, 3)))
-        model.dense.set_weights([np.ones((3, 2)), np.zeros(2)])
-        found.append(keras_file.model_fingerprint(model))
-        assert found[-1] == keras_file.model_fingerprint(model)
-    assert len(set(found)) == 3
-
-
-def test_fingerprints_tell_the_code_of_other_authors_layers(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(tmp_path)
-    code = (
-        "import keras\n\n\n@keras.saving.register_keras_serializable('written')\n"
-        "class Scaled(keras.layers.Layer):\n    def call(self, x):\n        return x * {}\n"
-    )
-    found = []
-    for factor in (2, 3):
-        (tmp_path / "written_layers.py").write_text(code.format(factor))
-        module = importlib.import_module("written_layers")
-        model = keras.Sequential([keras.Input((3,)), module.Scaled()])
-        found.append(keras_file.model_fingerprint(model))
-    assert found[0] != found[1]
 
 
 def test_of_two_writers_of_a_model_one_wins_whole(tmp_path):
