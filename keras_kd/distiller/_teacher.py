@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -17,34 +18,11 @@ from keras_kd.distiller._settings import require_not_negative
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads, output_kinds
+from keras_kd.models.inference import COMPUTE_APART, DEPENDS, depends_on_batch, unchanged
 from keras_kd.models.output_kinds import OutputKind
 
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"  # between which Keras' errors have their reason
 PROBED_IMAGES = 32  # images that show the kind of outputs of a teacher without a graph
-
-
-def unchanged(model: keras.Model, images: Any) -> Any:
-    """Return what a model gives for a batch, called with training=False, and keep its weights.
-
-    A `call` of one's own may move statistics all the same, as BatchNormalization with
-    `training=True` does. What draws random numbers goes on to the next.
-
-    Args:
-        model: built.
-        images: in the structure that it takes.
-
-    Returns:
-        Its outputs.
-    """
-    kept = {id(weight) for weight in model.weights}
-    # By their values of now: on JAX, a step has other ones than the variables.
-    values = [(variable, variable.value) for variable in model.variables]
-    with keras.StatelessScope(values) as scope:
-        outputs = model(images, training=False)
-    for variable in model.variables:
-        if id(variable) not in kept:
-            variable.assign(scope.get_current_value(variable))
-    return outputs
 
 
 class Teacher:
@@ -72,6 +50,7 @@ class Teacher:
     ) -> None:
         self.model, self.head, self._stated = model, head, stated
         self._student, self._shapes = student, shapes
+        self._knows_batch = False  # whether outputs depend on the other images of a batch
         _images.require_inputs(model, student)
         self.shape = _images.input_shape(model)
         if self.shape is not None:
@@ -147,11 +126,26 @@ class Teacher:
                 },
             )
 
+    def warn_of_batch(self, images: Any) -> None:
+        """Warn once, by two images or more, of outputs that depend on the others of a batch."""
+        if self._knows_batch or len(keras.tree.flatten(images)[0]) < 2:
+            return
+        self._knows_batch = True
+        if self._run(self.model, images, depends_on_batch):
+            warnings.warn(
+                f"The teacher {self.model.name} {DEPENDS}, so the student learns what changes with"
+                f" the batches: {COMPUTE_APART}.",
+                UserWarning,
+                stacklevel=5,
+            )
+
     def __call__(self, images: Any) -> Outputs:
         """Return the teacher's outputs for a batch, by the student's heads."""
         return self._outputs(self._run(self.model, images))
 
-    def _run(self, model: keras.Model, images: Any) -> Any:
+    def _run(
+        self, model: keras.Model, images: Any, compute: Callable[[Any, Any], Any] = unchanged
+    ) -> Any:
         """Return what the teacher, or a model of its layers, gives for a batch.
 
         Raises:
@@ -159,7 +153,7 @@ class Teacher:
         """
         shown = self.shown(images)
         try:
-            return unchanged(model, shown)
+            return compute(model, shown)
         except Exception as error:  # A model of one's own may raise anything.
             # TensorFlow may not know the rank.
             batch = ", ".join(
@@ -276,6 +270,11 @@ class Teachers:
         for member in self.members:
             member.find_kinds(images)
         return [member.kinds for member in self.members] != before
+
+    def warn_of_batch(self, images: Any) -> None:
+        """Warn of each teacher whose outputs depend on the other images of a batch."""
+        for member in self.members:
+            member.warn_of_batch(images)
 
     def __call__(self, images: Any) -> list[Outputs]:
         """Return each teacher's outputs by the student's heads."""

@@ -214,6 +214,7 @@ class Exporter:
         known = self._known_pixels(classifier, samples, stated)
         pixels = known or PixelValues()
         _model.require_pixels(model, pixels)
+        _model.require_apart(reference, pixels)
         app_input = _model.app_input(model, self.io, self.app_input)
         gray = self.io == "app" and app_input[2] == 1
         images = labels = None

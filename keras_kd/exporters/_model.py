@@ -13,8 +13,9 @@ from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import _output_kinds
 from keras_kd.models import heads
+from keras_kd.models.inference import COMPUTE_APART, DEPENDS, depends_on_batch
 from keras_kd.models.keras_config import SCOPE
-from keras_kd.models.output_kinds import OutputKind
+from keras_kd.models.output_kinds import OutputKind, images_of_noise
 from keras_kd.models.spec import ModelSpec, require_whole_pixels
 from keras_kd.models.surgery.keras_internals import all_layers
 from keras_kd.models.surgery.tracing import with_graph
@@ -105,6 +106,20 @@ def require_pixels(model: keras.Model, pixels: PixelValues) -> None:
         require_whole_pixels(ModelSpec(pixels=pixels))
     except ModelError as error:
         raise ExportError(f"{model.name} can't be exported: {error}") from error
+
+
+def require_apart(model: keras.Model, pixels: PixelValues) -> None:
+    """Refuse a model that computes an image with the others of its batch.
+
+    Raises:
+        ExportError: it does.
+    """
+    (image,) = model.inputs
+    noise = pixels.of(images_of_noise(image.shape[1:])).astype(image.dtype)
+    if depends_on_batch(model, noise):
+        raise ExportError(
+            f"{model.name} {DEPENDS}, and a file takes one image at a time: {COMPUTE_APART}."
+        )
 
 
 def app_input(

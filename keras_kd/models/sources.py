@@ -35,6 +35,8 @@ from keras_kd.models import _applications, bundles, keras_file, mistaken_files, 
 from keras_kd.models import heads as model_heads
 from keras_kd.models.architectures._parts import Heads
 from keras_kd.models.fingerprints import settings
+from keras_kd.models.inference import COMPUTE_APART, DEPENDS, depends_on_batch
+from keras_kd.models.output_kinds import images_of_noise
 from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery import fine_tuning, weights
 from keras_kd.models.surgery.copies import of_size, tied
@@ -137,8 +139,15 @@ def build(
                 f"Keras offers no weights {pretrained!r} of {source}: leave out --pretrained."
             )
         if is_file(source):
-            return _of_file(source, wanted, input_shape, seed, loaded or keras_file.load(source))
-        return _of_function(source, wanted, input_shape, seed)
+            of_file = loaded or keras_file.load(source)
+            model = _of_file(source, wanted, input_shape, seed, of_file)
+        else:
+            model = _of_function(source, wanted, input_shape, seed)
+    if depends_on_batch(model, images_of_noise(input_shape).astype(model.inputs[0].dtype)):
+        raise ModelError(
+            f"{source} {DEPENDS}, and its file will take one image at a time: {COMPUTE_APART}."
+        )
+    return model
 
 
 def content(source: str, heads: Heads, input_shape: tuple[int, int, int]) -> str | None:

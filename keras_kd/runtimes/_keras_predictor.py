@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ from keras_kd._common.folders import files_below
 from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.models import fingerprints, heads
+from keras_kd.models.inference import COMPUTE_APART, DEPENDS, depends_on_batch
+from keras_kd.models.output_kinds import images_of_noise
 from keras_kd.models.spec import ModelSpec, require_whole_pixels
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.keras_internals import is_graph
@@ -80,6 +83,12 @@ class KerasPredictor(FilePredictor):
         small = compact(model) if is_graph(model) else model
         self._model = small if precision is None else in_precision(small, precision)
         self._batch_size = batch_size
+        if depends_on_batch(model, shown(images_of_noise(spec.input_shape), spec)):
+            warnings.warn(
+                f"The model {DEPENDS}, so its answers and scores change with the batches:"
+                f" {COMPUTE_APART}.",
+                stacklevel=4,
+            )
 
     @property
     def multiply_accumulates(self) -> int | None:

@@ -1,0 +1,106 @@
+"""What a model gives for images, and whether an image's outputs are its own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_kd.models.surgery.keras_internals import (
+    Functional,
+    all_layers,
+    is_graph,
+    is_native_layer,
+)
+
+# Of a model of which `depends_on_batch` is true.
+DEPENDS = "gives an image other outputs beside other images, as statistics of a batch do"
+COMPUTE_APART = (
+    "let it compute each image without the others, e.g. by moving averages (training=False) or"
+    " along axes of one image"
+)
+# Of the largest output. In half precision, rounding alone makes less of a difference.
+_LEAST = 0.05
+
+
+def unchanged(model: keras.Model, images: Any) -> Any:
+    """Return what a model gives for a batch, called with training=False, and keep its weights.
+
+    A `call` of one's own may move statistics all the same, as BatchNormalization with
+    `training=True` does. What draws random numbers goes on to the next.
+
+    Args:
+        model: built.
+        images: in the structure that it takes.
+
+    Returns:
+        Its outputs.
+    """
+    kept = {id(weight) for weight in model.weights}
+    # By their values of now: on JAX, a step has other ones than the variables.
+    values = [(variable, variable.value) for variable in model.variables]
+    with keras.StatelessScope(values) as scope:
+        outputs = model(images, training=False)
+    for variable in model.variables:
+        if id(variable) not in kept:
+            variable.assign(scope.get_current_value(variable))
+    return outputs
+
+
+def depends_on_batch(model: keras.Model, images: Any) -> bool:
+    """Whether a model's outputs for an image change with the other images of its batch.
+
+    Args:
+        model: built. If all of its layers are Keras' own and none works along the axis of the
+            batch, nothing is computed.
+        images: arrays of at least 2 images that differ, in the structure that it takes.
+
+    Returns:
+        True if the outputs for the last image alone differ by more than a twentieth of the largest
+            one; False for models that draw random numbers, and for those of a fixed batch size.
+    """
+    if _computes_each_alone(model):
+        return False
+    # The first may be all black.
+    last = keras.tree.map_structure(lambda values: values[-1:], images)
+    together, alone = unchanged(model, images), unchanged(model, last)
+    # Two equal batches tell random numbers apart.
+    return _differ(together, alone) and not _differ(together, unchanged(model, images))
+
+
+def _computes_each_alone(model: keras.Model) -> bool:
+    if any(tensor.shape[0] is not None for tensor in getattr(model, "inputs", None) or ()):
+        return True
+    layers = [*all_layers(model)]
+    graphs = [layer for layer in layers if isinstance(layer, Functional)]
+    operations = [one for graph in graphs for one in graph.operations]
+    return all(map(_is_within_images, [*layers, *operations]))
+
+
+def _is_within_images(operation: Any) -> bool:
+    if is_graph(operation):
+        return True
+    kind = type(operation)
+    own = is_native_layer(kind) or kind.__module__.startswith("keras_kd.")
+    axes = [*_axes(operation, "axis"), *_axes(operation, "axes")]
+    return own and kind is not keras.layers.Lambda and all(one == -1 or one > 0 for one in axes)
+
+
+def _axes(layer: keras.Layer, name: str) -> list[int]:
+    axes = getattr(layer, name, None)
+    return [] if axes is None else keras.tree.flatten(axes)
+
+
+def _differ(outputs: Any, others: Any) -> bool:
+    """Whether outputs for the same last image differ."""
+    for one, other in zip(keras.tree.flatten(outputs), keras.tree.flatten(others), strict=True):
+        if keras.backend.is_float_dtype(keras.backend.standardize_dtype(one.dtype)):
+            ours, theirs = (
+                keras.ops.convert_to_numpy(values).astype(np.float64) for values in (one, other)
+            )
+            if not np.abs(ours[-1] - theirs[-1]).max(initial=0) <= _LEAST * np.abs(ours).max(
+                initial=0
+            ):
+                return True
+    return False
