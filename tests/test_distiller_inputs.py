@@ -145,10 +145,12 @@ class Picking(keras.Model):
         return self.inner(images[self.called])
 
 
-@pytest.mark.filterwarnings("ignore:The teacher .* takes 8x8")
+@pytest.mark.filterwarnings("error:The teacher .* resized for the teacher")
 @pytest.mark.parametrize("built_with", [None, ("large",), ("large", "student")])
 def test_a_teacher_takes_its_own_array_of_a_dict(built_with):
-    """It was shown the student's, resized, where the batch has images of its size."""
+    """It was shown the student's, resized, where the batch has images of its size; later only the
+    warning said so.
+    """
     image = keras.Input((4, 4, 1), name="student")
     student = keras.Model(image, linear()(image))
     large = keras.Input((8, 8, 1), name="large")

@@ -47,7 +47,7 @@ def _inputs(shapes: list[tuple[int | None, ...]]) -> str:
 def require_shape(
     model: keras.Model, expected: tuple[int | None, ...], given: tuple[int | None, ...]
 ) -> None:
-    """Refuse a teacher whose inputs can't be made of the student's; warn where they are resized."""
+    """Refuse a teacher whose inputs can't be made of the student's."""
     if _fits(expected, given):
         return
     images = (
@@ -58,9 +58,15 @@ def require_shape(
             f"The teacher {model.name} takes inputs of shape {expected} and the student of "
             f"{given}: both see the same batch, so build one of them for the other's shape."
         )
+
+
+def warn_of_resizing(
+    model: keras.Model, expected: tuple[int | None, ...], given: tuple[int | None, ...]
+) -> None:
+    """Warn of a teacher whose images are made of other images, as those of a smaller student."""
     warnings.warn(
-        f"The teacher {model.name} takes {_size(expected)} and the student {_size(given)}: batches "
-        "are resized for the teacher; images resized from the original pixels would be better.",
+        f"The teacher {model.name} takes {_size(expected)} and gets {_size(given)}: batches are"
+        " resized for the teacher; images resized from the original pixels would be better.",
         UserWarning,
         stacklevel=4,
     )

@@ -50,6 +50,7 @@ class Teacher:
     ) -> None:
         self.model, self.head, self._stated = model, head, stated
         self._student, self._shapes = student, shapes
+        self._told_of_size = False  # that images are resized
         self._knows_batch = False  # whether outputs depend on the other images of a batch
         _images.require_inputs(model, student)
         self.shape = _images.input_shape(model)
@@ -179,7 +180,12 @@ class Teacher:
         own = _batches.named(images, self.model, self._student)
         if self.shape is None:
             return own if _batches.input_names(self.model) else _batches.only(own)
-        return _batches.as_taken(_images.resized(_batches.only(own), self.shape), self.model)
+        images = _batches.only(own)
+        resized = _images.resized(images, self.shape)
+        if resized is not images and not self._told_of_size:
+            self._told_of_size = True
+            _images.warn_of_resizing(self.model, self.shape, tuple(images.shape[1:]))
+        return _batches.as_taken(resized, self.model)
 
     def chosen(self, outputs: Any) -> Any:
         """Return what the student is compared with of all that the teacher gives."""
