@@ -223,22 +223,28 @@ def model_table(advance: Callable[[int], None] = lambda count: None) -> list[dic
             `compact_parameters` without dead taps, and `float32_bytes` and `int8_bytes` of these; a
             `.tflite` file is a few per cent larger.
     """
-    from keras_kd.models.surgery.compaction import compact
-
     rows = []
     for name in models.names():
-        model = models.build(name)
-        small = compact(model)
-        rows.append(
-            {
-                "name": name,
-                "input": list(model.input_shape[1:]),
-                "parameters": trainable_parameters(model),
-                "compact_parameters": trainable_parameters(small),
-                "multiply_accumulates": multiply_accumulates.of_model(model),
-                "float32_bytes": 4 * trainable_parameters(small),
-                "int8_bytes": trainable_parameters(small),
-            }
-        )
+        rows.append(_model_row(name))
         advance(1)
     return rows
+
+
+def _model_row(name: str) -> dict[str, Any]:
+    from keras_kd.models.surgery.compaction import dead_weights
+    from keras_kd.models.surgery.keras_internals import no_memory_for_weights
+
+    with no_memory_for_weights():  # Nothing but shapes is counted.
+        model = models.build(name)
+        multiplied = multiply_accumulates.of_model(model)
+    parameters = trainable_parameters(model)
+    compact_parameters = parameters - dead_weights(model)
+    return {
+        "name": name,
+        "input": list(model.input_shape[1:]),
+        "parameters": parameters,
+        "compact_parameters": compact_parameters,
+        "multiply_accumulates": multiplied,
+        "float32_bytes": 4 * compact_parameters,
+        "int8_bytes": compact_parameters,
+    }

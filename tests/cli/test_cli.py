@@ -181,6 +181,10 @@ def test_models_lists_the_published_counts(
         if millions:
             found = rows[name]["multiply_accumulates"] / 1e6
             assert found == pytest.approx(millions, rel=0.01)
+    monkeypatch.setenv("COLUMNS", "80")  # which a row of 94 became a record for
+    assert called("models") == 0
+    shown = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["B", "64x64x3", "5,022,215", "2,269,703", "22.4"] in shown
 
 
 def test_inspect_counts_and_finds_the_copy(data: Path, capsys: pytest.CaptureFixture) -> None:

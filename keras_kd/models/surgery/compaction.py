@@ -8,6 +8,7 @@ model without them that computes the same; `expand` puts zeros back in their pla
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -234,6 +235,26 @@ def compact(model: keras.Model) -> keras.Model:
         return values
 
     return copied(graph, replaced, call, adapted)
+
+
+def dead_weights(model: keras.Model) -> int:
+    """Count the weights that `compact` leaves out, from the shapes alone.
+
+    Args:
+        model: as for `compact`; Functional, its weights need no memory.
+
+    Returns:
+        The number.
+
+    Raises:
+        ModelError: as for `compact`.
+    """
+    plan = _plan(as_functional(model))
+    return sum(
+        math.prod(layer.kernel.shape)
+        - math.prod(axis.size for axis in cut.axes) * math.prod(layer.kernel.shape[2:])
+        for layer, cut in plan.items()
+    )
 
 
 def _free_name(name: str, graph: keras.Model) -> str:
