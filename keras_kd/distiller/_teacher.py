@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -132,7 +132,7 @@ class Teacher:
         if self._knows_batch or len(keras.tree.flatten(images)[0]) < 2:
             return
         self._knows_batch = True
-        if self._run(self.model, images, depends_on_batch):
+        if depends_on_batch(self.model, self.shown(images)):
             warnings.warn(
                 f"The teacher {self.model.name} {DEPENDS}, so the student learns what changes with"
                 f" the batches: {COMPUTE_APART}.",
@@ -144,9 +144,7 @@ class Teacher:
         """Return the teacher's outputs for a batch, by the student's heads."""
         return self._outputs(self._run(self.model, images))
 
-    def _run(
-        self, model: keras.Model, images: Any, compute: Callable[[Any, Any], Any] = unchanged
-    ) -> Any:
+    def _run(self, model: keras.Model, images: Any) -> Any:
         """Return what the teacher, or a model of its layers, gives for a batch.
 
         Raises:
@@ -154,7 +152,7 @@ class Teacher:
         """
         shown = self.shown(images)
         try:
-            return compute(model, shown)
+            return unchanged(model, shown)
         except Exception as error:  # A model of one's own may raise anything.
             # TensorFlow may not know the rank.
             batch = ", ".join(

@@ -58,15 +58,19 @@ def depends_on_batch(model: keras.Model, images: Any) -> bool:
 
     Returns:
         True if the outputs for the last image alone differ by more than a twentieth of the largest
-            one; False for models that draw random numbers, and for those of a fixed batch size.
+            one; False for models that draw random numbers, for those of a fixed batch size, and for
+            those that can't compute the images.
     """
     if _computes_each_alone(model):
         return False
     # The first may be all black.
     last = keras.tree.map_structure(lambda values: values[-1:], images)
-    together, alone = unchanged(model, images), unchanged(model, last)
-    # Two equal batches tell random numbers apart.
-    return _differ(together, alone) and not _differ(together, unchanged(model, images))
+    try:
+        together, alone = unchanged(model, images), unchanged(model, last)
+        # Two equal batches tell random numbers apart.
+        return _differ(together, alone) and not _differ(together, unchanged(model, images))
+    except Exception:  # Code of other authors, which raises where the model is used, too.
+        return False
 
 
 def _computes_each_alone(model: keras.Model) -> bool:
