@@ -222,7 +222,7 @@ def _folder_of_a_file(folder: Path) -> Path:
         (_renamed("keras", "bin"), r"call it b\.keras"),
         (_renamed("h5", "ckpt"), r"HDF5.*call it b\.h5"),
         (_other("model.ONNX"), r"capitals: call it model\.onnx"),
-        (_other("model.ckpt"), "weights alone: bring PyTorch's .*import`; if they are Keras', load"),
+        (_other("model.ckpt"), "bring PyTorch's .*import`; if they are Keras', load them into"),
         (_other("model.mlmodel"), r"Core ML.*\.onnx file"),
         (_folder("config.json", "model.weights.h5", "task.weights.h5"), "preset of KerasHub"),
         (_folder("checkpoint", "model.index"), "weights alone"),
