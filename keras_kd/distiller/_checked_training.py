@@ -301,8 +301,7 @@ class CheckedTraining(StudentModel):
             if self._live.find_kinds(images):
                 # A traced step holds the kinds that it was traced with.
                 self.train_function = None
-            if known:
-                self._live.warn_of_batch(images)
+            self._live.warn_of_batch(images)
         return checked
 
     def _check_labels(self, y: Any) -> bool:

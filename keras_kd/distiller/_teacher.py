@@ -110,11 +110,7 @@ class Teacher:
         """Find out from some images, as far as they are known, of what kind the outputs of a
         teacher without a graph are.
         """
-        known = all(
-            isinstance(one, np.ndarray) and one.dtype.kind != "O"
-            for one in keras.tree.flatten(_batches.named(images, self.model, self._student))
-        )
-        if known and self.model.built and set(self.kinds.values()) <= {"unknown"}:
+        if self._can_show(images) and self.model.built and set(self.kinds.values()) <= {"unknown"}:
             outputs = self._by_head(self.chosen(self._run(self.model, images)))
             self._accept(
                 outputs,
@@ -127,9 +123,20 @@ class Teacher:
                 },
             )
 
+    def _can_show(self, images: Any) -> bool:
+        """Whether what the teacher takes of some images is known."""
+        return all(
+            isinstance(one, np.ndarray) and one.dtype.kind != "O"
+            for one in keras.tree.flatten(_batches.named(images, self.model, self._student))
+        )
+
     def warn_of_batch(self, images: Any) -> None:
-        """Warn once, by two images or more, of outputs that depend on the others of a batch."""
-        if self._knows_batch or len(keras.tree.flatten(images)[0]) < 2:
+        """Warn once, by two images or more, as far as they are known, of outputs that depend on the
+        others of a batch.
+        """
+        if self._knows_batch or not self._can_show(images):
+            return
+        if len(keras.tree.flatten(self.shown(images))[0]) < 2:
             return
         self._knows_batch = True
         if depends_on_batch(self.model, self.shown(images)):
