@@ -99,8 +99,8 @@ def export(
         place = Path(out or source.with_name(f"{source.stem}_{settings.format}{ending}"))
         if run_files.is_exported_by_run(place):
             terminal.say(
-                f"{place} is replaced: {run_files.CARD} of that run has the scores of the file"
-                " before it, which another --out would keep."
+                f"{place} will be replaced: {run_files.CARD} of that run has the scores of the"
+                " file before it, which another --out would keep."
             )
         made = _written(conversion, place, scores)
     if settings.layer_errors is not None:

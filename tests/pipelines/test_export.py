@@ -207,7 +207,7 @@ def test_a_model_of_open_size_is_exported_for_the_stated_one(data, student, tmp_
     shown = capsys.readouterr()
     result = json.loads(shown.out)
     assert result["test"]["accuracy"] == 1
-    assert "student_float32.tflite is replaced: README.md of that run has the scores" in shown.err
+    assert "student_float32.tflite will be replaced: README.md of that run has" in shown.err
     images = np.random.default_rng(0).integers(0, 256, (3, 40, 48, 1), np.uint8)
     found = predictors.load(result["file"]).logits(images)
     np.testing.assert_allclose(found, model.predict(images.astype("float32")), atol=1e-4)
