@@ -4,12 +4,11 @@ for each class.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from keras_kd._common import csv_files
 from keras_kd._common.checked_files import read_json
@@ -48,7 +47,8 @@ _YES = ("1", "1.0", "1,0", "true")
 _MARKS = ("0", "0.0", "0,0", "false", *_YES)
 
 
-class Row(NamedTuple):
+@dataclass(frozen=True)
+class Row:
     """A row as it stands in its table.
 
     Attributes:
@@ -247,7 +247,7 @@ def _opened(table: Path) -> tuple[list[str], Iterator[tuple[int, list[Any]]]]:
                 " label and the path of an image, as im2rec writes them for one class an image:"
                 f" {SAVE_AS_CSV}."
             )
-        return _OF_LIST, itertools.chain([(1, first)] * bool(first), others)
+        return _OF_LIST, chain([(1, first)] * bool(first), others)
     if table.suffix.lower() != JSON_LINES:
         return csv_files.opened(table)
     # Columns are those of the first object; others may have more, or fewer.
