@@ -1,7 +1,7 @@
 """Pictures without labels, for a teacher to label, without those that are scored.
 
 A picture that equals a validation or test picture, or nearly equals one (another size, compression
-or brightness), would bring scored images into training, so it is left out.
+or brightness; not of one colour alone), would bring scored images into training, so it is left out.
 """
 
 from __future__ import annotations
