@@ -24,15 +24,17 @@ COMPUTE_APART = (
 _LEAST = 0.05
 
 
-def unchanged(model: keras.Model, images: Any) -> Any:
-    """Return what a model gives for a batch, called with training=False, and keep its weights.
+def unchanged(model: keras.Layer, *arguments: Any, **options: Any) -> Any:
+    """Return what a model or layer gives for a batch, called with training=False, and keep its
+    weights.
 
     A `call` of one's own may move statistics all the same, as BatchNormalization with
     `training=True` does. What draws random numbers goes on to the next.
 
     Args:
         model: built.
-        images: in the structure that it takes.
+        *arguments: of its call: the images, in the structure that it takes.
+        **options: of its call.
 
     Returns:
         Its outputs.
@@ -41,7 +43,7 @@ def unchanged(model: keras.Model, images: Any) -> Any:
     # By their values of now: on JAX, a step has other ones than the variables.
     values = [(variable, variable.value) for variable in model.variables]
     with keras.StatelessScope(values) as scope:
-        outputs = model(images, training=False)
+        outputs = model(*arguments, **options | {"training": False})
     for variable in model.variables:
         if id(variable) not in kept:
             variable.assign(scope.get_current_value(variable))
@@ -64,11 +66,11 @@ def depends_on_batch(model: keras.Model, images: Any) -> bool:
     if _computes_each_alone(model):
         return False
     # The first may be all black.
-    last = keras.tree.map_structure(lambda values: values[-1:], images)
+    last = _last(images)
     try:
-        together, alone = unchanged(model, images), unchanged(model, last)
+        together, alone = _last(unchanged(model, images)), unchanged(model, last)
         # Two equal batches tell random numbers apart.
-        return _differ(together, alone) and not _differ(together, unchanged(model, images))
+        return differ(together, alone) and not differ(together, _last(unchanged(model, images)))
     except Exception:  # Code of other authors, which raises where the model is used, too.
         return False
 
@@ -96,15 +98,26 @@ def _axes(layer: keras.Layer, name: str) -> list[int]:
     return [] if axes is None else keras.tree.flatten(axes)
 
 
-def _differ(outputs: Any, others: Any) -> bool:
-    """Whether outputs for the same last image differ."""
+def _last(images: Any) -> Any:
+    return keras.tree.map_structure(lambda values: values[-1:], images)
+
+
+def differ(outputs: Any, others: Any, least: float = _LEAST) -> bool:
+    """Whether outputs differ by more than rounding, also that of half precision.
+
+    Args:
+        outputs: one array, or a structure of several; those of no floats are left out.
+        others: of the same shapes.
+        least: share of the largest number of an array, by which two of it differ.
+
+    Returns:
+        True if two numbers differ by more.
+    """
     for one, other in zip(keras.tree.flatten(outputs), keras.tree.flatten(others), strict=True):
         if keras.backend.is_float_dtype(keras.backend.standardize_dtype(one.dtype)):
             ours, theirs = (
                 keras.ops.convert_to_numpy(values).astype(np.float64) for values in (one, other)
             )
-            if not np.abs(ours[-1] - theirs[-1]).max(initial=0) <= _LEAST * np.abs(ours).max(
-                initial=0
-            ):
+            if not np.abs(ours - theirs).max(initial=0) <= least * np.abs(ours).max(initial=0):
                 return True
     return False

@@ -28,6 +28,30 @@ class Scaled(layers.Layer):
         return inputs * self.by
 
 
+class Forgetful(layers.Layer):
+    """Its configuration lacks a setting, which has a default; another is set later."""
+
+    def __init__(self, by=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.by, self.later = by, 1.0
+
+    def get_config(self):
+        return {"name": self.name, "dtype": self.dtype_policy.name}
+
+    def call(self, inputs):
+        return inputs * self.by * self.later
+
+
+class Counting(layers.Layer):
+    """Counts its calls, and draws numbers."""
+
+    calls = 0
+
+    def call(self, inputs):
+        self.calls += 1
+        return inputs + keras.random.normal((1, 1, 1, 1), 0, 1e3, inputs.dtype)
+
+
 class Tripled(keras.Model):
     """With a graph, and with a `call` that goes beyond it."""
 
@@ -267,3 +291,24 @@ def test_a_model_of_open_size_becomes_one_of_one_size_with_its_values():
         of_size(model, (8, 8, 1))
     with pytest.raises(ModelError, match="can't be built for images of 2x2x3 .*larger --input"):
         of_size(model, (2, 2, 3))
+
+
+def _around(layer, policy="float32"):
+    image = keras.Input((8, 8, 3))
+    x = layers.Conv2D(4, 3, padding="same", strides=8, dtype=policy)(image)
+    x = layer(layers.Conv2D(4, 3, padding="same", dtype=policy)(x))
+    return keras.Model(image, layers.Flatten()(x))
+
+
+@pytest.mark.parametrize("done", [compact, in_float32, copied])
+def test_a_layer_that_loses_a_setting_when_it_is_made_anew_is_told(done):
+    """The copy computed something else, without a word."""
+    policy = "mixed_bfloat16" if done is in_float32 else "float32"
+    later = Forgetful(name="set_later", dtype=policy)
+    later.later = 5.0
+    for layer in (Forgetful(5.0, name="given", dtype=policy), later):
+        told = f"{layer.name} is a Forgetful that computes something else when it is made anew"
+        with pytest.raises(ModelError, match=told):
+            done(_around(layer, policy))
+    for layer in (Forgetful(dtype=policy), Counting(dtype=policy)):
+        assert done(_around(layer, policy)).count_params() > 0

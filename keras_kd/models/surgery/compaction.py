@@ -198,7 +198,7 @@ def compact(model: keras.Model) -> keras.Model:
     Raises:
         ModelError: the model is neither Functional nor Sequential, has a `call` of its own, or has
             no input shape yet; or a layer can't be made anew from its configuration, so that both
-            models would share it.
+            models would share it, or computes something else then.
     """
     graph = as_functional(model)
     plan = _plan(graph)

@@ -10,14 +10,20 @@ import numpy as np
 
 from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
+from keras_kd.models.inference import differ, unchanged
 from keras_kd.models.surgery import weights
 from keras_kd.models.surgery.keras_internals import (
     GRAPHS,
     Functional,
+    calls,
     is_graph,
     is_of_keras,
+    is_of_keras_or_keras_kd,
     layer_of,
 )
+
+# Of a layer's largest output: a copy may be of another precision.
+_LEAST = 0.25
 
 Replacement = Callable[[keras.Layer], keras.Layer | None]
 
@@ -47,8 +53,8 @@ def copied(
         The copy.
 
     Raises:
-        ModelError: a layer can't be rebuilt from its configuration, or the model is of another
-            class or has a `call` of its own.
+        ModelError: a layer can't be rebuilt from its configuration, or computes something else
+            then; or the model is of another class or has a `call` of its own.
     """
     if not is_graph(model):
         raise ModelError(
@@ -73,7 +79,39 @@ def copied(
     for old, new in copies.values():
         if not is_graph(old) and getattr(new, "weights", []):
             _put(adapted(old), old, new, inputs is not None)
+        if not is_of_keras_or_keras_kd(old):
+            _require_equal(old, new)
     return whole
+
+
+def _require_equal(old: keras.Layer, new: keras.Layer) -> None:
+    """Refuse a copy of other authors' layer that computes something else, by its last call with
+    noise: a setting that its configuration lacks is lost.
+    """
+    if type(old) is not type(new) or not calls(new):
+        return
+    given = calls(new)[-1].arguments
+    arguments, options = keras.tree.map_structure(_noise, (given.args, given.kwargs))
+    try:
+        first, again, found = (unchanged(layer, *arguments, **options) for layer in (old, old, new))
+        # What draws random numbers differs from itself.
+        is_equal = differ(first, again) or not differ(first, found, _LEAST)
+    except Exception:  # Their own code may raise anything, which says so where the model is used.
+        return
+    if not is_equal:
+        raise ModelError(
+            f"{old.name} is a {type(old).__name__} that computes something else when it is made"
+            " anew from its configuration: let its get_config return all arguments of its __init__"
+            " and what is set later, and its __init__ take them."
+        )
+
+
+def _noise(value: Any) -> Any:
+    """An array for a symbolic tensor of two images; anything else as it is."""
+    if not isinstance(value, keras.KerasTensor):
+        return value
+    shape = [2, *(8 if size is None else size for size in value.shape[1:])]
+    return np.random.default_rng(0).normal(size=shape).astype(value.dtype)
 
 
 def _put(
