@@ -23,7 +23,7 @@ from . import engine, options, output
 @options.from_config("skip_bad_rows")
 @click.option(
     "--seconds",
-    type=float,
+    type=click.FloatRange(0, min_open=True),
     default=5.0,
     show_default=True,
     metavar="NUMBER",

@@ -170,6 +170,15 @@ def _require_replaceable(path: Path) -> None:
         raise OSError(errno.EISDIR if path.is_dir() else errno.ENXIO, "no regular file", str(path))
 
 
+def _require_place(path: Path) -> None:
+    """Check that the folder of a new file, or the one that it will be made in, takes files."""
+    nearest = next((folder for folder in path.absolute().parents if os.path.exists(folder)), None)
+    if nearest is not None and not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "no folder", str(nearest))
+    if nearest is not None and not os.access(nearest, os.W_OK):
+        raise PermissionError(errno.EACCES, "not permitted", str(nearest))
+
+
 def _publish(temporary: Path, path: Path) -> None:
     # mkstemp lets the owner alone read its files.
     temporary.chmod(0o666 & ~_umask())
@@ -215,13 +224,17 @@ def no_new_files(path: Path) -> OutputError:
 
 
 def require_apart(written: Iterable[str | Path | None], read: Iterable[str | Path]) -> None:
-    """Check before the work that no file that is written is one that is read, or written twice.
+    """Check before the work that no file that is written is one that is read, or written twice, and
+    that each has a place.
 
     Raises:
-        OutputError: it is.
+        OutputError: it is, or a folder lies there, or its own folder takes no files.
     """
     taken = set(map(os.path.realpath, read))
     for path in filter(None, written):
+        with refusals(path):
+            _require_replaceable(Path(path))
+            _require_place(Path(path))
         if (real := os.path.realpath(path)) in taken:
             raise OutputError(
                 f"Can't write {path}: this command reads that file, or writes it twice: choose"

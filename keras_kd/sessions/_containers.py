@@ -67,10 +67,17 @@ def opened_camera(number: str) -> Any:
         raise ConfigError(
             "Windows names its cameras: give the name, as --camera 'Integrated Camera'."
         )
-    return _opened(pattern.format(number), f"Camera {number}", form, {})
+    advice = "connect it, close programs that use it, or give another --camera"
+    return _opened(pattern.format(number), f"Camera {number}", form, {}, advice)
 
 
-def _opened(source: str, name: str, form: str | None, options: dict[str, str]) -> Any:
+def _opened(
+    source: str,
+    name: str,
+    form: str | None,
+    options: dict[str, str],
+    advice: str = "check it, copy it again, or save it as H.264 in mp4",
+) -> Any:
     try:
         import av
     except ImportError as error:
@@ -79,10 +86,7 @@ def _opened(source: str, name: str, form: str | None, options: dict[str, str]) -
         return av.open(source, format=form, options=options)
     except (av.error.FFmpegError, OSError, UnicodeError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(
-            f"{name} can't be opened as a video ({reason}): check it, copy it again, or save it as"
-            " H.264 in mp4."
-        ) from error
+        raise DataError(f"{name} can't be opened as a video ({reason}): {advice}.") from error
 
 
 def film(container: Any, name: str, camera: bool = False) -> Any:

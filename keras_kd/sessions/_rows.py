@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_kd._common.files import refuse_special
+from keras_kd._common.files import advice, refuse_special
 from keras_kd.errors import DataError
 from keras_kd.sessions._options import LONGEST
 
@@ -41,6 +41,8 @@ def read(path: str | Path) -> pd.DataFrame:
         }
         rows = rows.astype(kinds)
         _require_possible(rows, list(kinds))
+    except FileNotFoundError as error:
+        raise DataError(f"There is no recording at {path}: {advice(path)}.") from error
     except (ValueError, OverflowError, OSError) as error:
         raise DataError(
             f"{path} can't be read as a recording ({error}): give what `kerakd analyze` wrote."

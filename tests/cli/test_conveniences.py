@@ -85,6 +85,13 @@ def test_numbers_that_are_none_are_refused(typed: str, capsys) -> None:
     assert f"{typed.split()[-2]} must be a finite number." in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("seconds", ["0", "-1"])
+def test_no_timing_of_no_time(seconds: str, capsys) -> None:
+    """One turn was timed, as if it had been asked for."""
+    assert called("bench", "a.tflite", "--seconds", seconds) == 2
+    assert "is not in the range x>0" in capsys.readouterr().err
+
+
 def test_flags_may_be_taken_back_and_lists_go_on() -> None:
     parsed = kerakd.get_command(click.Context(kerakd), "distill").make_context(
         "distill",

@@ -50,6 +50,36 @@ def test_no_command_writes_over_what_it_reads(
     assert not Path("new").exists() and Path("bundle/README.md").read_text() == "bundle/README.md"
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("bench a.tflite --csv bundle", "a folder is there"),
+        ("bench a.tflite --csv a.csv/new.csv", "part of the path is a file"),
+        ("compare a.csv --out bundle", "a folder is there"),
+        ("guide a.tflite --out bundle", "a folder is there"),
+        (
+            "export a.keras --format float32 --out a.csv/sub/new.tflite",
+            "part of the path is a file",
+        ),
+        pytest.param("predict a.png --csv bundle", "a folder is there", marks=sessions),
+    ],
+)
+def test_a_result_without_a_place_is_refused_before_the_work(
+    line: str,
+    reason: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """Files that hold nothing would be told first by a command that reads them first."""
+    monkeypatch.chdir(tmp_path)
+    Path("bundle").mkdir()
+    for name in ("a.csv", "a.tflite", "a.keras", "a.png"):
+        Path(name).write_text(name)
+    assert called(*line.split()) == 2
+    assert f"Can't write {line.split()[-1]}: {reason}" in capsys.readouterr().err
+
+
 def test_a_result_beside_a_bundles_files_may_be_renewed(tmp_path: Path) -> None:
     shutil.copytree(Path(__file__).parents[2] / "exports" / "C", tmp_path / "C")
     for _ in range(2):

@@ -297,3 +297,10 @@ def test_folders_of_one_name_are_two_groups(study):
         (study / group).rename(study / place / "S")
     rows = comparison.participants(sorted(study.glob("?/S/*.csv")))
     assert set(rows["group"]) == {"x/S", "y/S"}
+
+
+def test_a_recording_that_is_not_there_is_told_without_the_systems_words(tmp_path):
+    from keras_kd.sessions import _rows
+
+    with pytest.raises(DataError, match=r"There is no recording at .*none.csv: check the path\.$"):
+        _rows.read(tmp_path / "none.csv")

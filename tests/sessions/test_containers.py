@@ -76,6 +76,14 @@ def test_texts_that_name_other_files_open_none_of_them(server, tmp_path):
     assert asked == []
 
 
+def test_a_camera_that_is_not_there_is_not_to_be_copied_again():
+    from keras_kd.sessions import _video
+
+    with pytest.raises(DataError, match="Camera 99 can't be opened .*: connect it, close") as told:
+        _video.Video("99", camera=True)
+    assert "copy it again" not in str(told.value)
+
+
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     for path in (tmp_path / "pipe.mp4", tmp_path, Path("/dev/zero")):
