@@ -78,7 +78,11 @@ def show_table(rows: Sequence[Sequence[str]], rule_after: int | None = None) -> 
     # As Text: rich would take [x] in a name for markup.
     for number, row in enumerate(rows[1:], start=1):
         table.add_row(*(Text(printable(cell)) for cell in row), end_section=number == rule_after)
-    Console(highlight=False, width=max(width, 20)).print(table)
+    console = Console(highlight=False, width=max(width, 20))
+    with console.capture() as shown:
+        console.print(table)
+    # rich itself would end the program with exit code 1 where nobody reads it.
+    click.echo(shown.get(), nl=False)
 
 
 def _width(rows: Sequence[Sequence[str]]) -> int:

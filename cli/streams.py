@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import nullcontext, suppress
 
 import click
 
@@ -35,8 +36,11 @@ def prepare() -> None:
 
 
 def line(text: str, err: bool = False) -> None:
-    """Print one line on stdout, or stderr; no name in it can drive the terminal."""
-    click.echo(printable(text), err=err)
+    """Print one line on stdout, or on stderr if somebody reads that; no name in it can drive the
+    terminal.
+    """
+    with suppress(BrokenPipeError) if err else nullcontext():
+        click.echo(printable(text), err=err)
 
 
 def finish() -> None:

@@ -305,6 +305,7 @@ def table(
         file = encodable(path)
         for number, reading in enumerate(faces):
             record = reading.record()
+            del record["file"]  # as the system names it
             chances = {f"p_{name}": chance for name, chance in record.pop("probabilities").items()}
             box = dict(zip(("x", "y", "width", "height"), record.pop("box", ()), strict=False))
             counted = {"face": number + 1} if box else {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -14,6 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from command_line import called
 from PIL import Image
 
 KERAKD = f"{sys.executable} -P -c 'from keras_kd.cli.start import main; main()'"
@@ -41,6 +43,50 @@ def test_streams_that_take_nothing(streams: str, code: int, told: str) -> None:
     assert done.returncode == code
     assert len(done.stderr.splitlines()) <= 1 and "Traceback" not in done.stderr
     assert re.search(told, done.stderr)
+
+
+def test_a_table_that_nobody_reads_is_no_error(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for number in range(3):
+            Image.new("L", (8, 8), number).save(tmp_path / name / f"{number}.png")
+    done = _shell(f"{KERAKD} data inspect {tmp_path} | head -1; exit ${{PIPESTATUS[0]}}")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@contextlib.contextmanager
+def _unread_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What is written to stderr has lost its reader."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    unread = os.fdopen(writer, "w", buffering=1)
+    with monkeypatch.context() as patched:
+        patched.setattr(sys, "stderr", unread)
+        yield
+    with contextlib.suppress(BrokenPipeError):
+        unread.close()
+
+
+def test_work_goes_on_where_nobody_reads_of_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """rich ended a training of hours with exit code 1, as of `kerakd distill 2>&1 | head`."""
+    from keras_kd._common.progress import Terminal
+
+    said = []
+    with _unread_errors(monkeypatch):
+        terminal = Terminal()
+        for line in ("a", "b"):
+            terminal.say(line)
+            said.append(line)
+    assert said == ["a", "b"]
+
+
+@pytest.mark.parametrize("line", ["evaluate", "data inspect nowhere"])
+def test_a_refusal_that_nobody_reads_has_its_exit_code(
+    line: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _unread_errors(monkeypatch):
+        code = called(*line.split())
+    assert code == 2
 
 
 def test_a_stream_without_the_letters_gets_their_escapes(tmp_path: Path) -> None:

@@ -45,6 +45,10 @@ def test_pictures_of_faces(
     assert called(*predict, "--csv", f"{NAME}.csv", "--annotate", NAME) == 0
     (row,) = csv.DictReader(io.StringIO(Path(f"{NAME}.csv").read_text("utf-8")))
     assert row["file"] == f"{SHOWN}.png" and Path(NAME, f"{NAME}_png.png").exists()
+    # Without looking for a face, there is a reading.
+    assert called(*predict, "--whole", "--csv", "whole.csv") == 0
+    (row,) = csv.DictReader(io.StringIO(Path("whole.csv").read_text("utf-8")))
+    assert row["file"] == f"{SHOWN}.png" and row["label"]
     capsys.readouterr()
     assert called(*predict, "--json") == 0
     assert json.loads(capsys.readouterr().out)["images"][0]["file"] == f"{NAME}.png"
