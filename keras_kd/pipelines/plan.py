@@ -314,6 +314,11 @@ def _stated_of_student(config: Config, start: StartingPoint | None) -> Stated:
 def _check_names(config: Config) -> None:
     sources.require_known("student", config.student)
     names = configuration.listed(config.formats)
+    if not all(names):
+        raise ConfigError(
+            "formats must be names joined by commas, and one is empty. Received:"
+            f" formats={config.formats!r}."
+        )
     if twice := [name for name in names if names.count(name) > 1]:
         raise ConfigError(
             f"formats names {twice[0]} twice: name it once. Received: formats={config.formats!r}."

@@ -12,7 +12,7 @@ import functools
 import json
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +75,7 @@ def sweep(
 
     Returns:
         One row for each trial: number, the options, validation (the best epoch's score; None if it
-            failed), epochs, state, error.
+            failed), epochs (trained_epochs where the option epochs is varied), state, error.
 
     Raises:
         ConfigError: `out` or the database holds a sweep with other options, or these contradict
@@ -278,19 +278,20 @@ def _write(
     """Write trials.csv, best.toml and the picture of what is done so far; return one row a
     trial.
     """
+    trained = _trained_column(dimensions)
     rows = [
         {
             "number": trial.number,
             **{name: _encodable(value) for name, value in trial.params.items()},
             "validation": _reached(trial),
-            "epochs": trial.user_attrs.get("epochs", max(trial.intermediate_values, default=0)),
+            trained: trial.user_attrs.get("epochs", max(trial.intermediate_values, default=0)),
             "state": trial.state.name.lower(),
             "error": _encodable(trial.user_attrs.get("error", "")),
         }
         for trial in trial_queue.done(study)
     ]
     frame = pd.DataFrame(
-        rows, columns=["number", *dimensions, "validation", "epochs", "state", "error"]
+        rows, columns=["number", *dimensions, "validation", trained, "state", "error"]
     )
     write_text(out / "trials.csv", text.csv(frame))
     leading = best(frame)
@@ -304,6 +305,11 @@ def _write(
             out / "sweep.png", frame, names, all(map(trial_queue.choices, dimensions.values()))
         )
     return frame
+
+
+def _trained_column(names: Iterable[str]) -> str:
+    """The column of the number of epochs that were trained, beside those of these options."""
+    return "trained_epochs" if "epochs" in names else "epochs"
 
 
 def _encodable(value: Any) -> Any:
@@ -349,9 +355,10 @@ def rows(frame: pd.DataFrame, names: Sequence[str]) -> list[tuple[str, ...]]:
         The rows, a header first.
     """
     ordered = frame.sort_values("validation", ascending=False, na_position="last")
-    table = [(*names, "validation %", "epochs", "")]
+    table = [(*names, "validation %", _trained_column(names).replace("_", " "), "")]
     for _, row in ordered.iterrows():
         score = "–" if pd.isna(row["validation"]) else f"{100 * row['validation']:.2f}"
         note = row["error"] or _NOTES[row["state"]]
-        table.append((*(str(row[name]) for name in names), score, str(row["epochs"]), note))
+        done = str(row[_trained_column(names)])
+        table.append((*(str(row[name]) for name in names), score, done, note))
     return table

@@ -115,6 +115,7 @@ def test_missing_data_teachers_and_configurations(
         ("--teacher-input", "64", "3 numbers"),
         ("--teacher-input", "64x64x0", "3 numbers separated by 'x', whole and above 0"),
         ("--formats", "int8, int8", "int8 twice"),
+        ("--formats", ",", "names joined by commas, and one is empty"),
     ],
 )
 def test_values_out_of_range(

@@ -318,6 +318,31 @@ def test_a_student_that_fails_or_falls_behind_ends_its_own_trial_alone(
     ]
 
 
+def test_the_number_of_epochs_may_be_varied(tmp_path: Path) -> None:
+    """Its table had two columns of one name, and the sweep ended in a traceback."""
+    from keras_kd.pipelines import sweep
+
+    dimensions = sweep.space(["epochs=2,3"])
+    study = sweep._study({}, dimensions, tmp_path, pruning=True)
+    for epochs in (2, 3):
+        study.add_trial(
+            optuna.trial.create_trial(
+                params={"epochs": epochs},
+                distributions=dimensions,
+                value=epochs / 10,
+                user_attrs={"teacher": None, "epochs": 1},
+            )
+        )
+    frame = sweep.sweep({}, dimensions, tmp_path)
+    assert list(frame["epochs"]) == [2, 3] and set(frame["trained_epochs"]) == {1}
+    assert "epochs = 3" in (tmp_path / "best.toml").read_text("utf-8").splitlines()
+    assert sweep.rows(frame, ["epochs"]) == [
+        ("epochs", "validation %", "trained epochs", ""),
+        ("3", "30.00", "1", ""),
+        ("2", "20.00", "1", ""),
+    ]
+
+
 def test_of_equal_scores_the_first_option_wins_whatever_order_trials_came_back_in() -> None:
     """A trial that was stopped is done again under a later number."""
     from keras_kd.pipelines import sweep
