@@ -81,7 +81,11 @@ def test_masks_in_the_folders_of_classes_are_told(tmp_path):
     ("file", "content", "told"),
     [
         ("_annotations.coco.json", "{}", "_annotations.coco.json is not read: save it as a csv"),
-        ("metadata.csv", "file_name,text\n0.png,a cat\n", "metadata.csv is not read: it has no"),
+        (
+            "metadata.csv",
+            "file_name,text\n0.png,a cat\n",
+            "metadata.csv is not read: none of its columns, file_name, text, is that of the class",
+        ),
         (
             "metadata.jsonl",
             json.dumps({"file_name": "0.png", "objects": {"bbox": []}}),

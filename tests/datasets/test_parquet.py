@@ -244,6 +244,31 @@ def test_paths_in_place_of_contents_are_followed_within_the_folder(tmp_path, for
     assert notes == (f"20 images in {tmp_path / 'images'}, in no class or split",) * bool(unread)
 
 
+def test_a_parquet_file_may_be_a_table_of_files(tmp_path):
+    """As Hugging Face's metadata.parquet: asked to rename its columns."""
+    images = _pixels(20)
+    (tmp_path / "train").mkdir()
+    for number, image in enumerate(images):
+        Image.fromarray(image).save(tmp_path / "train" / f"{number}.png")
+    names = [f"{number}.png" for number in range(20)]
+    table = pyarrow.table({"file_name": names, "class": NAMES * 10, "text": names})
+    parquet.write_table(table, tmp_path / "train" / "metadata.parquet")
+    every = [datasets.load(tmp_path, split, size=10) for split in datasets.SPLITS]
+    shown = {image.tobytes() for samples in every for image in samples.images}
+    assert shown == {image.tobytes() for image in images}
+    note = "images and labels are read from the columns file_name and class"
+    assert datasets.passed_over(tmp_path) == (note,)
+    # Of two that may be the class none is guessed.
+    parquet.write_table(
+        table.append_column("target", table["text"]), tmp_path / "train" / "a.parquet"
+    )
+    (tmp_path / "train" / "metadata.parquet").unlink()
+    with pytest.raises(
+        DataError, match="no column label: .* received file_name, class, text, target"
+    ):
+        datasets.load(tmp_path, "train")
+
+
 def test_a_path_that_leads_out_of_the_folder_is_not_followed(tmp_path):
     Image.fromarray(_pixels(1)[0]).save(tmp_path / "a.png")
     for number, path in enumerate(("../a.png", str(tmp_path / "a.png"))):

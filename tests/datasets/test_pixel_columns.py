@@ -100,7 +100,10 @@ def test_a_row_of_bad_pixels_is_named_or_left_out(tmp_path: Path, cell: str, tol
     ("names", "told"),
     [
         (["label", *NAMES["pixel0"][:15]], "15 columns of pixels, as no square image has"),
-        (NAMES["pixel0"][:16], "a column for each pixel and none of the class: add a column label"),
+        (
+            NAMES["pixel0"][:16],
+            "none of its columns, pixel0, .*, is that of the class: call that label",
+        ),
         (["0"] * 17, "first line, 0, 0, 0, 0 …, holds numbers .* label and pixel0 and so on"),
         (["0", "0.1", "0.2"], "holds numbers and no names of columns: write their names above it;"),
     ],

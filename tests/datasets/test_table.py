@@ -184,7 +184,10 @@ def test_persons_in_the_tables_of_two_splits_are_told(tmp_path):
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ("filename,w,h\n0.png,9,7\n", "labels.csv is not read: .*received filename, w, h"),
+        (
+            "filename,w,h\n0.png,9,7\n",
+            "labels.csv is not read: .*filename, w, h, is that of the class: call that label",
+        ),
         ("file,label\n0.png,w\xfctend\n", "labels.csv, .*: not UTF-8 text; save the file as UTF-8"),
     ],
 )

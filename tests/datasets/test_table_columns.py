@@ -158,6 +158,18 @@ def test_columns_of_competitions_are_read_and_told(tmp_path, header):
     assert not any("read by" in line for line in datasets.passed_over(tmp_path))
 
 
+def test_columns_of_the_chest_x_rays_of_the_nih(tmp_path):
+    lines = [
+        line.replace(",", ",Hernia," if number % 2 else ",No Finding,")
+        for number, line in enumerate(rows(tmp_path, ["7"], count=20))
+    ]
+    (tmp_path / "all.csv").write_text("\n".join(["Image Index,Finding Labels,Patient ID", *lines]))
+    assert datasets.load(tmp_path, "train").class_names == ("Hernia", "No Finding")
+    told = "\n".join(datasets.passed_over(tmp_path))
+    assert "all.csv is read by its columns Image Index and Finding Labels" in told
+    assert "the column Patient ID is not read: images of one Patient ID may fall" in told
+
+
 def test_several_labels_of_an_image_in_one_field_are_told(tmp_path):
     lines = rows(tmp_path, ("cat", "dog", "dog|cat", "hot dog"))
     (tmp_path / "all.csv").write_text("\n".join(["file,label", *lines]))

@@ -14,7 +14,7 @@ from keras_kd._common import files
 from keras_kd._common.checked_files import read_json
 from keras_kd._common.text import counted
 from keras_kd.datasets import decoding
-from keras_kd.datasets.readers import _parquet_labels
+from keras_kd.datasets.readers import _parquet_labels, _table_rows
 from keras_kd.errors import DataError
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ LEAST_BYTES, LEAST_ROW_BYTES = 16, 1
 LONGEST_LABEL = 2000  # bytes, more than a class's name may have
 # What Hugging Face's metadata calls such a column, whatever its name.
 _KINDS = {"image": "Image", "label": "ClassLabel"}
+_NAMES = {"image": _table_rows.FILE, "label": _table_rows.LABEL}  # as in tables
 
 
 def opened(file: Path) -> pyarrow.parquet.ParquetFile:
@@ -74,8 +75,8 @@ def _require_bytes(file: Path, count: int, least: int, what: str) -> None:
 
 
 def column(schema: pyarrow.Schema, kind: str) -> str:
-    """Return the name of the column of images or labels: the only one that Hugging Face's metadata
-    calls so, where none has the name.
+    """Return the name of the column of images or labels: where none is called so, the only one that
+    Hugging Face's metadata calls so, or else the only one with such a name in tables.
 
     Args:
         schema: that of a file.
@@ -91,7 +92,8 @@ def column(schema: pyarrow.Schema, kind: str) -> str:
         for name, feature in _features(schema).items()
         if feature.get("_type") == _KINDS[kind] and name in schema.names
     ]
-    return found[0] if len(found) == 1 else ""
+    named = [name for name in schema.names if name.lower() in _NAMES[kind]]
+    return next((own[0] for own in (found, named) if len(own) == 1), "")
 
 
 def stated(file: Path) -> list[str]:

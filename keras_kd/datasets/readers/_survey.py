@@ -185,7 +185,7 @@ def _other_columns(path: Path) -> str:
         )
     if len(pixels := _pixel_numbers.columns(names)) > 1:
         if _pixel_numbers.shape(len(pixels)):
-            return "it has a column for each pixel and none of the class: add a column label"
+            return f"{_table_rows.columns(path).lacking}: call that label"
         return (
             f"it has {len(pixels)} columns of pixels, as no square image has, gray or in three"
             " colours: write each row as an image file into a folder of its class"
@@ -203,6 +203,9 @@ def _other_columns(path: Path) -> str:
             "each line of a table of image files has the fields file and label; its first has"
             f" {received or 'nothing'}; name the fields so or choose another file"
         )
+    columns = _table_rows.columns(path)
+    if columns.file or columns.label:
+        return f"{columns.lacking}: call that {'label' if columns.file else 'file'}"
     return (
         f"it has no column pixels: a csv file of pixels has {expected} in its first line, and a"
         f" table of image files has file, label; received {received or 'nothing'}; name the columns"

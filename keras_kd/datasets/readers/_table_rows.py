@@ -30,12 +30,12 @@ LABEL = ("label", "class", "class_name", "category", "emotion", "expression", "t
 SPLIT = ("split", "subset", "set", "usage")
 # Names of competitions and other tools, which mean something else beside one of the above.
 _OTHER_FILE = (
-    "filenames", "filepaths", "file_path", "image_file", "image_filename", "image_id", "image_name",
-    "img", "img_id", "img_name", "img_path", "fname", "id", "id_code",
+    "filenames", "filepaths", "file_path", "image_file", "image_filename", "image_id",
+    "image index", "image_name", "img", "img_id", "img_name", "img_path", "fname", "id", "id_code",
 )  # fmt: skip
 _OTHER_LABEL = (
     "labels", "choice", "classes", "label_name", "class_label", "classname", "category_name",
-    "breed", "diagnosis", "dx", "species", "variety",
+    "breed", "diagnosis", "dx", "finding labels", "species", "variety",
 )  # fmt: skip
 # Numbers of classes, beside which a name goes first.
 _LABEL_NUMBERS = ("class_id", "classid", "label_id", "category_id")

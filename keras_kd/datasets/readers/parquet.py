@@ -12,9 +12,10 @@ folder, tells the split; all may lie in a folder `data`.
 Columns: `image`, the content of an image file, alone or as the field `bytes` of a struct, or its
 path, alone or as the field `path`, which is followed as a table's within the folder; `label`, a
 name, or a number whose name stands in Hugging Face's metadata or, one a line, in a `labels.txt`
-beside. Columns of other names serve where that metadata tells one Image and one ClassLabel; others
-are passed over. A split without a file, or without a label in any row, is held out of the training
-images as with class folders. Images are gray if every one is, else RGB.
+beside. Columns of other names serve, with a note, where that metadata tells one Image and one
+ClassLabel, or one has a name as in tables, such as `file_name` and `class`; others are passed over.
+A split without a file, or without a label in any row, is held out of the training images as with
+class folders. Images are gray if every one is, else RGB.
 """
 
 from __future__ import annotations
@@ -126,7 +127,9 @@ def remarks(path: Path) -> list[str]:
     schema = _parquet_files.opened(shards["train"][0]).schema_arrow
     read = [_parquet_files.column(schema, kind) for kind in ("image", "label")]
     unread = [name for name in schema.names if name not in read]
+    usual = read == ["image", "label"]
     return [
+        *([] if usual else [f"images and labels are read from the columns {' and '.join(read)}"]),
         *([_numbering.remark(names, "files")] if _numbering.are_numbers(names) else []),
         *class_names.doubts(names),
         *_boxes.remarks(unread),
