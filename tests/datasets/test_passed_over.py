@@ -301,7 +301,13 @@ def test_folders_nested_beyond_any_path_end_in_a_sentence(tmp_path: Path) -> Non
         ("face.jpg", "it is one image: give a folder of class folders, or .* `kerakd predict`"),
         ("notes.docx", "a file of another kind"),
         ("digits.npz", "it holds arrays of NumPy: save its images as files in a folder for each"),
+        ("d/test_batch", "test_batch is not read: it is pickled, which may run code"),
         ("cifar.pkl", "it is pickled, which may run code: save its images as files"),
+        ("d/a/1.dcm", "1.dcm is not read: it is a medical image: save it as PNG"),
+        (
+            "d/dataset_dict.json",
+            "is not read: it is Hugging Face's own form on disk: load it there",
+        ),
         ("d/cars.mat", "cars.mat is not read: it is a MATLAB file: save its images as files"),
         ("test.parquet", "it is one Parquet file: give its folder"),
         ("d/data.parquet", "for each class; .*data.parquet is not read: call it train.parquet"),
@@ -309,9 +315,9 @@ def test_folders_nested_beyond_any_path_end_in_a_sentence(tmp_path: Path) -> Non
     ],
 )
 def test_other_things_given_as_data_are_told_apart(name: str, words: str, tmp_path: Path) -> None:
-    (tmp_path / name).parent.mkdir(exist_ok=True)
-    (tmp_path / name).write_bytes(b"x")
-    given = tmp_path / name if "/" not in name else (tmp_path / name).parent
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_bytes(b"\x80" if name.endswith("batch") else b"x")
+    given = tmp_path / name.partition("/")[0]
     with pytest.raises(DataError, match=f"{given} has none of the known forms .*{words}"):
         datasets.load(given, "train")
 

@@ -148,7 +148,7 @@ def test_what_can_not_be_read_is_said_in_one_sentence(tmp_path: Path) -> None:
         (f"shards:{tmp_path / 'nothing'}", "No data at"),
         ("nosuchstore://bucket/faces", "nosuchstore"),
         (f"{folder}/*.parquet", "No .parquet, .tar or .tfrecord files"),
-        (f"{folder}/train*.tar", "too few"),
+        (f"{folder}/train*.tar", "expected 3 or more"),
         (f"{folder}/train-{{000..007}}.tar", "write * in place of {first..last}"),
     ):
         with pytest.raises(DataError, match=re.escape(words)):
@@ -333,6 +333,30 @@ def test_a_score_of_shards_tells_what_training_on_them_tells(
     notes = splits.load(f"shards:{folder}", skip_bad_rows=True, size=16).passed_over
     assert len(notes) == 2 and f"Notes on the data: {'; '.join(notes)}" in told
     assert told.count("skipped: ") == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        # As TensorFlow Datasets writes MNIST.
+        (
+            ("train-0", "test-0"),
+            "1 training shard .*expected 2 or more, .* held out for validation:",
+        ),
+        (
+            ("a", "b"),
+            "2 training shards .*expected 3 or more, .*held out for validation and test: w",
+        ),
+        (("test-0", "validation-0"), "0 training shards with images, expected 1 or more: write"),
+    ],
+)
+def test_too_few_shards_are_told_by_their_splits(
+    files: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    for number, name in enumerate(files):
+        small_shards.write(tmp_path / f"{name}.tar", *small_shards.pictures(6, number))
+    with pytest.raises(DataError, match=told):
+        splits.load(str(tmp_path), size=16)
 
 
 def test_splits_of_one_class_are_refused(tmp_path: Path) -> None:

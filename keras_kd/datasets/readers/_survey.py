@@ -96,7 +96,7 @@ def described(path: Path) -> str:
     files = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common(4)) or "no files"
     folders = ", ".join(folder.name for folder in top.folders[:6]) or "no folders"
     holds = f"it holds {files} and {folders}, but no images in class folders"
-    unread = unread_file(path)
+    unread = next(filter(None, map(unread_file, (path, *top.folders))), "")
     return f"{holds}: sort images into a folder for each class{unread and '; '}{unread}"
 
 
@@ -141,6 +141,10 @@ def _mending(file: Path) -> str:
         return f"it is in MNIST's IDX form: {_AS_FILES}"
     if suffix == ".xml" and b"<annotation" in _start(file):
         return _BOXES
+    if file.name == "dataset_dict.json":
+        return _OTHER_FORMS[".arrow"]
+    if not suffix and _start(file).startswith(b"\x80"):  # as CIFAR's batches
+        return _OTHER_FORMS[".pkl"]
     if suffix in _OTHER_FORMS:
         return _OTHER_FORMS[suffix]
     if suffix in _table_rows.OTHER_SUFFIXES or (suffix == ".txt" and _lists_images(file)):

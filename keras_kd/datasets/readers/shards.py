@@ -198,9 +198,11 @@ def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]
     taken = {id(one) for split in missing for one in parts[split]}
     parts["train"] = [one for one in training if id(one) not in taken]
     if not all(parts.values()):
+        held_out = f", as whole ones are held out for {' and '.join(missing)}" * bool(missing)
         raise DataError(
-            f"{path} has {counted(len(indexed), 'shard')} with images, too few for train,"
-            " validation and test: expected three or more, or files called by these names."
+            f"{path} has {counted(len(training), 'training shard')} with images, expected"
+            f" {1 + len(missing)} or more{held_out}: write the images into more shards, or name"
+            " files after the splits."
         )
     return parts
 
