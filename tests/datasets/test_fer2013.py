@@ -148,9 +148,9 @@ def test_wrong_columns_are_named(tmp_path):
 
 
 def test_any_other_csv_is_told_its_columns(tmp_path):
-    path = write_csv(tmp_path / "list.csv", [["a.png", "cat"]], header=("image", "title"))
+    path = write_csv(tmp_path / "list.csv", [["a.png", "cat"]], header=("photo", "title"))
     with pytest.raises(
-        DataError, match=r"list\.csv has none of .*emotion, pixels, Usage .*received image, title"
+        DataError, match=r"list\.csv has none of .*emotion, pixels, Usage .*received photo, title"
     ):
         datasets.load(path, "train")
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _image_files as image_files
 from keras_kd.errors import DataError
 
@@ -53,13 +54,15 @@ def test_only_visible_image_files_are_listed(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("mode", "gray"), [("L", True), ("1", True), ("LA", True), ("RGB", False), ("P", False)]
+    ("mode", "channels"), [("L", 1), ("1", 1), ("LA", 1), ("RGB", 3), ("P", 3)]
 )
-def test_gray_is_told_by_the_mode(tmp_path, mode, gray):
+def test_channels_are_told_by_the_modes_of_files_or_contents(tmp_path, mode, channels):
     Image.new("L", (4, 4)).save(tmp_path / "1.png")
     Image.new(mode, (4, 4)).save(tmp_path / "2.png")
     (tmp_path / "3.png").write_bytes(b"broken")
-    assert image_files.all_gray(sorted(tmp_path.iterdir())) is gray
+    files = sorted(tmp_path.iterdir())
+    assert decoding.channels(files) == channels
+    assert decoding.channels(file.read_bytes() for file in files) == channels
 
 
 def test_missing_files_are_named_or_skipped(tmp_path):
