@@ -133,6 +133,25 @@ def test_the_notes_on_a_table_read_its_rows_once(
     assert [read.count(line) for line in range(3, 14)] == [1] * 11
 
 
+def test_columns_that_may_name_classes_are_looked_at_in_one_reading(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each column that the training table lacks had a reading of its own."""
+    for number in range(20):
+        Image.new("L", (8, 8), number).save(tmp_path / f"{number}.png")
+    lines = [f"{number}.png,{'ab'[number % 2]}" for number in range(20)]
+    (tmp_path / "train.csv").write_text("\n".join(["file,label", *lines]))
+    columns = [f"feature_{number}" for number in range(50)]
+    rows = [",".join(map(str, range(row, row + 50))) for row in range(5)]
+    (tmp_path / "test.csv").write_text("\n".join([",".join(columns), *rows]))
+    opened, calls = csv_files.opened, []
+    monkeypatch.setattr(
+        csv_files, "opened", lambda path, **how: calls.append(path) or opened(path, **how)
+    )
+    assert len(datasets.load(tmp_path, "train")) == 16
+    assert calls.count(tmp_path / "test.csv") < 20
+
+
 def test_a_run_reads_the_images_of_a_parquet_file_once(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -196,16 +196,16 @@ def rows(table: Path) -> Iterator[Row]:
         yield Row(place, file, class_names.plain(label), split, groups, pixels)
 
 
-def column(table: Path, name: str) -> Iterator[str]:
-    """Yield the values of a column as texts, one for each row of `rows`.
+def texts(table: Path, names: Sequence[str]) -> Iterator[dict[str, str]]:
+    """Yield the values of some columns as texts, by the columns' names, for each row of `rows`.
 
     Raises:
         DataError: the table can't be read.
     """
     found, lines = _opened(table)
-    place = found.index(name)
+    places = [found.index(name) for name in names]
     for _, fields in lines:
-        yield _plain(csv_files.picked(fields, [place])[0])
+        yield dict(zip(names, map(_plain, csv_files.picked(fields, places)), strict=True))
 
 
 def _named(names: Sequence[str], wanted: Sequence[str]) -> list[str]:

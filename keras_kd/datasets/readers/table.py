@@ -264,13 +264,19 @@ def _may_name_classes(table: Path, read: Collection[str], labels: Set[str]) -> b
     which all values are training labels, in capitals or not.
     """
     found = _table_rows.columns(table)
-    unknown = [name for name in found.names if name not in read]
-    for name in unknown:
-        plain = map(class_names.plain, _table_rows.column(table, name))
-        values = {*map(_table_labels.whole, plain)} - {*_table_labels.MISSING}
-        if values and {*map(str.casefold, values)} <= labels:
-            return True
-    return not found.names or bool(found.label or found.classes)
+    # Columns without another value than labels, and whether they have any.
+    telling = {name: False for name in found.names if name not in read}
+    for row in _table_rows.texts(table, [*telling]) if telling else ():
+        for name in [*telling]:
+            value = _table_labels.whole(class_names.plain(row[name]))
+            if value in _table_labels.MISSING:
+                continue
+            telling[name] = True
+            if value.casefold() not in labels:
+                del telling[name]
+        if not telling:
+            break
+    return not found.names or bool(found.label or found.classes) or any(telling.values())
 
 
 def _refuse_boxes(path: Path, listings: Mapping[str, Listing]) -> None:
