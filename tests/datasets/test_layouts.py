@@ -148,6 +148,23 @@ def test_a_competitions_table_called_train_labels_and_its_sample_of_answers(tmp_
         datasets.load(tmp_path, "train")
 
 
+def test_tables_of_splits_beside_class_folders_are_offered(tmp_path):
+    """As of traffic signs on Kaggle, whose test images have no folders of classes."""
+    for start, name in enumerate("01"):
+        write_pictures(tmp_path / "Train" / name, start=10 * start)
+    write_pictures(tmp_path / "Test", start=20)
+    for split, numbers in (("Train", range(20)), ("Test", range(20, 30))):
+        places = [f"Train/{n // 10}" if split == "Train" else "Test" for n in numbers]
+        lines = [f"{place}/{n}.png,{n // 10 % 2}" for place, n in zip(places, numbers, strict=True)]
+        (tmp_path / f"{split}.csv").write_text("\n".join(["Path,ClassId", *lines]))
+    told = (
+        f"skip-bad-rows; the table Test.csv .* give table:{tmp_path} to read the tables of its sp"
+    )
+    with pytest.raises(DataError, match=told):
+        datasets.load(tmp_path, "train")
+    assert len(datasets.load(f"table:{tmp_path}", "test")) == 10
+
+
 def test_numbers_of_classes_in_a_table_go_behind_their_names(tmp_path):
     """As of traffic signs, whose table was none; `ShapeId` was a class."""
     lines = [f"3,{line}" for line in rows(tmp_path, "01", count=5)]

@@ -96,10 +96,11 @@ def refuse_unknown(path: Path, splits: dict[str, Path]) -> None:
             # A test folder whose labels are secret has the right name.
             right = not sorted_into and _tree.split_of(folder.name) in missing
             rename = "" if right else f"rename it to {' or '.join(missing)}, "
+            tables = "".join(f"; {line}" for line in _survey.tables_beside(path)[:1])
             raise DataError(
                 f"{folder} holds images but {what}, and {path} has no folder of classes for"
                 f" {' and '.join(missing)}: {rename}sort it into classes, move it away, or pass"
-                " over it with --skip-bad-rows."
+                f" over it with --skip-bad-rows{tables}."
             )
 
 

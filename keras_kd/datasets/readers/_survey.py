@@ -125,9 +125,12 @@ def tables_beside(root: Path) -> list[str]:
 def _of_table(file: Path) -> str:
     columns = _table_rows.columns(file)
     if columns.are_enough:
+        of_split = _tree.split_of(file.stem)
+        others = f"table:{file.parent} to read the tables of its splits"
         return (
             f"the table {file.name} with the columns {', '.join(columns.read[:12])} is not read,"
-            " because the folders are taken for the classes: give it alone to read it instead"
+            " because the folders are taken for the classes: give"
+            f" {others if of_split else 'it alone to read it'} instead"
         )
     may_be_table = _is_packed_table(file) or file.suffix.lower() == ".txt"
     mend = _mending(file) if may_be_table else ""

@@ -105,7 +105,10 @@ class Columns:
         if not self.names:
             return "it is empty"
         what = "the class" if self.file or self.pixels else "the file"
-        return f"none of its columns, {', '.join(self.names[:12])}, is that of {what}"
+        # Of pixels the first and the last tell enough.
+        ends = [*self.pixels[:1], *self.pixels[-1:]]
+        shown = [name for name in self.names if name not in self.pixels or name in ends]
+        return f"none of its columns, {', '.join(shown[:12])}, is that of {what}"
 
     @property
     def usual(self) -> bool:
