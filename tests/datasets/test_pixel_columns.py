@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from table_files import rows, values
 
 from keras_kd import datasets
 from keras_kd.errors import DataError
@@ -99,7 +100,13 @@ def test_a_row_of_bad_pixels_is_named_or_left_out(tmp_path: Path, cell: str, tol
 @pytest.mark.parametrize(
     ("names", "told"),
     [
-        (["label", *NAMES["pixel0"][:15]], "15 columns of pixels, as no square image has"),
+        (
+            ["label", *NAMES["pixel0"][:15]],
+            "15 columns of pixels, pixel0 to pixel14, are those of no",
+        ),
+        (["label", *NAMES["pixel0"][1:10], *NAMES["pixel0"][11:18]], "pixel1 to pixel17, .* a gap"),
+        (["label", *NAMES["pixel0"][:8], "pixel999999999"], "pixel0 to pixel999999999, are those"),
+        (["label", *NAMES["1x1"][:8], "9x9"], "9 columns of pixels, 1x1 to 9x9, are those of no"),
         (
             NAMES["pixel0"][:16],
             "none of its columns, pixel0, .*, is that of the class: call that label",
@@ -116,3 +123,11 @@ def test_columns_of_pixels_that_say_too_little_are_told(
     for data in (tmp_path, tmp_path / "train.csv"):
         with pytest.raises(DataError, match=told.removesuffix(";")):
             datasets.load(data, "train")
+
+
+def test_a_table_of_files_may_have_columns_called_as_pixels(tmp_path: Path) -> None:
+    lines = [f"{line},{','.join('0' * 9)}" for line in rows(tmp_path, "ab", count=5)]
+    names = ",".join(["file", "label", *NAMES["pixel0"][:9]])
+    (tmp_path / "all.csv").write_text("\n".join([names, *lines]))
+    shown = [values(datasets.load(tmp_path, split)) for split in datasets.SPLITS]
+    assert sorted(sum(shown, [])) == [*range(10)]

@@ -122,13 +122,13 @@ def finder(root: Path) -> Callable[[Path, str, str], Path]:
         found = next(filter(None, every), [])
         if len(found) > 1:
             raise ValueError(
-                f"{root} has {len(found)} files of the name {text!r}, {found[0]} and {found[1]}"
+                f"{root} has {len(found)} files of the name {text!r:.90}, {found[0]} and {found[1]}"
                 " first: name its folder, too"
             )
         if not found and is_address(text):
             raise ValueError(f"{text[:60]!r} is an address: download the image and name its file")
         if not found:
-            raise ValueError(f"{root} has no file of the name {text!r}")
+            raise ValueError(f"{root} has no file of the name {text!r:.90}")
         return found[0]
 
     return find

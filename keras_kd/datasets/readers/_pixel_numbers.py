@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 import warnings
@@ -13,7 +14,7 @@ import numpy as np
 from keras_kd.errors import DataError
 
 # pixel0, pixel_1, Pixel0783, and 1x1 to 28x28, the row and the column.
-_COLUMN = re.compile(r"pixel[-_ ]?(\d+)|(\d+)x(\d+)", re.IGNORECASE)
+_COLUMN = re.compile(r"pixel[-_ ]?(\d{1,9})|(\d{1,9})x(\d{1,9})", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -52,22 +53,45 @@ def columns(names: Sequence[str]) -> list[str]:
     Args:
         names: of all columns of a table.
     """
-    found = {name: match for name in names if (match := _COLUMN.fullmatch(name))}
-    return sorted(found, key=lambda name: [int(part) for part in found[name].groups() if part])
+    return sorted(filter(_COLUMN.fullmatch, names), key=_numbers)
 
 
-def shape(count: int) -> tuple[int, int, int] | None:
-    """Return height, width and channels of a square image of so many values, gray or in three
-    colours; None where there is no such.
+def shape(columns: Sequence[str]) -> tuple[int, int, int] | None:
+    """Return height, width and channels of the images whose pixels stand in some columns.
 
     Args:
-        count: the number of values, 4 or more.
+        columns: as `columns` returns them.
+
+    Returns:
+        The shape of a square image, gray or in three colours; None where the columns are too few
+            for one, or too many, or their numbers leave one out.
+    """
+    found, square = [*map(_numbers, columns)], square_shape(len(columns))
+    if not square or min(found[0]) > 1:
+        return None
+    spans = [range(low, high + 1) for low, high in zip(found[0], found[-1], strict=False)]
+    # The lengths first: a product is held in memory.
+    whole = math.prod(map(len, spans)) == len(found) and found == [*itertools.product(*spans)]
+    return square if whole else None
+
+
+def square_shape(count: int) -> tuple[int, int, int] | None:
+    """Return height, width and channels of a square image of so many values, 3x3 or larger; None
+    where there is none.
+
+    Args:
+        count: the number of values.
     """
     for channels in (1, 3):
         side = math.isqrt(count // channels)
-        if side > 1 and side * side * channels == count:
+        if side > 2 and side * side * channels == count:
             return side, side, channels
     return None
+
+
+def _numbers(column: str) -> tuple[int, ...]:
+    match = _COLUMN.fullmatch(column)
+    return tuple(int(part) for part in match.groups() if part) if match else ()
 
 
 def parsed(text: str, count: int) -> np.ndarray:

@@ -191,14 +191,15 @@ def _other_columns(path: Path) -> str:
             " names above it, file and label"
         )
     if len(pixels := _pixel_numbers.columns(names)) > 1:
-        if _pixel_numbers.shape(len(pixels)):
+        if _pixel_numbers.shape(pixels):
             return f"{_table_rows.columns(path).lacking}: call that label"
         return (
-            f"it has {len(pixels)} columns of pixels, as no square image has, gray or in three"
-            " colours: write each row as an image file into a folder of its class"
+            f"its {len(pixels)} columns of pixels, {pixels[0]} to {pixels[-1]}, are those of no"
+            " square image, gray or in three colours, numbered from 0 or 1 without a gap: write"
+            " each row as an image file into a folder of its class"
         )
     if len(names) > 1 and all(map(_NUMBER.fullmatch, names)):
-        images = ", label and pixel0 and so on" * bool(_pixel_numbers.shape(len(names) - 1))
+        images = ", label and pixel0 and so on" * bool(_pixel_numbers.square_shape(len(names) - 1))
         return (
             f"its first line, {', '.join(names[:4])} …, holds numbers and no names of columns:"
             f" write their names above it{images}"

@@ -138,8 +138,9 @@ def columns(table: Path) -> Columns:
     label = label or _named(names, _OTHER_LABEL) or _named(names, _LABEL_NUMBERS)
     split = _named(names, SPLIT) or _named(names, _OTHER_SPLIT)
     pixels = _pixel_numbers.columns(names)
-    # A row of pixels is an image, whatever number it has.
-    file, pixels = ([], pixels) if _pixel_numbers.shape(len(pixels)) else (file, [])
+    # A row of pixels is an image, whatever number it has; where it names a file that is.
+    whole = _pixel_numbers.shape(pixels) and not _named(names, FILE)
+    file, pixels = ([], pixels) if whole else (file, [])
     classes = [] if label or not file else _of_classes(names, first, (*file, *split))
     return Columns(file, label, split, classes, pixels, names)
 
@@ -175,7 +176,7 @@ def rows(table: Path) -> Iterator[Row]:
     places = [_place(table, found.names, name) for name in found.read]
     of_groups = {name: found.names.index(name) for name in found.groups}
     of_pixels = [_place(table, found.names, name) for name in found.pixels]
-    shape = _pixel_numbers.shape(len(of_pixels))
+    shape = _pixel_numbers.shape(found.pixels)
     for line, fields in _opened(table)[1]:
         place = f"{table}, line {line}"
         if problem := csv_files.surplus(found.names, fields):

@@ -157,7 +157,7 @@ def _chosen(found: Columns) -> list[str]:
     if found.classes:
         lines.append(f"columns {', '.join(found.classes[:12])} of 0 and 1, each a class")
     if found.pixels:
-        height, width, channels = _pixel_numbers.shape(len(found.pixels)) or (0, 0, 0)
+        height, width, channels = _pixel_numbers.shape(found.pixels) or (0, 0, 0)
         side_by_side = ", red, green and blue of a pixel side by side" * (channels > 1)
         lines.append(
             f"columns {found.pixels[0]} to {found.pixels[-1]}, images of {height}x{width} pixels"
