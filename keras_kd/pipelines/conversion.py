@@ -129,6 +129,9 @@ def loaded(settings: ExportSettings, split: str, size: Size | None, terminal: Te
         size: of the images, as for `datasets.load`.
         terminal: where the user sees the rows.
 
+    Returns:
+        The samples of the split.
+
     Raises:
         DataError: the split can't be read.
     """
