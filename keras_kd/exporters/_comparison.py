@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from keras_kd._common.arrays import evenly
 from keras_kd.datasets.images import fitted
@@ -151,6 +150,12 @@ def _outputs(reference: keras.Model, serving: Serving, images: np.ndarray) -> di
     parts = [_by_name(reference, serving, pixels[i : i + _STEP])
              for i in range(0, len(pixels), _STEP)]  # fmt: skip
     outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    # Symbolic outputs of look-ups have no type of text.
+    if texts := [name for name, values in outputs.items() if values.dtype.kind in "OSU"]:
+        raise ExportError(
+            f"{reference.name} gives text in its output {texts[0]}, and files give numbers: leave"
+            " that output out, keras.Model(model.input, the others)."
+        )
     if broken := [name for name, values in outputs.items() if not np.isfinite(values).all()]:
         raise ExportError(
             f"The model's output {broken[0]} holds NaN or infinity for one of {len(images)}"
@@ -160,14 +165,7 @@ def _outputs(reference: keras.Model, serving: Serving, images: np.ndarray) -> di
 
 
 def _by_name(reference: keras.Model, serving: Serving, pixels: np.ndarray) -> dict[str, np.ndarray]:
-    try:
-        outputs = outputs_by_name(reference, pixels.astype(reference.inputs[0].dtype))
-    except tf.errors.OpError as error:
-        raise ExportError(
-            f"{reference.name} can't compute {len(pixels)} images at once"
-            f" ({error.message.splitlines()[0]}): build it so that each image is computed"
-            " without the others, e.g. with axes of one place between those that are added."
-        ) from error
+    outputs = outputs_by_name(reference, pixels.astype(reference.inputs[0].dtype))
     outputs = serving.probabilities(outputs) if serving.app else outputs
     return {name: keras.ops.convert_to_numpy(values) for name, values in outputs.items()}
 

@@ -22,6 +22,8 @@ from keras_kd.models import heads
 from keras_kd.models.output_kinds import OutputKind
 from keras_kd.models.spec import ModelSpec
 
+_BOLD = "\x1b[1m"  # behind which Keras' errors have their reason
+
 
 class Serving:
     """What a file computes for one image.
@@ -175,5 +177,18 @@ class Serving:
 
 
 def outputs_by_name(model: keras.Model, image: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Compute a model's outputs in inference mode, by name."""
-    return heads.by_name(model, model(image, training=False))
+    """Compute a model's outputs in inference mode, by name.
+
+    Raises:
+        ExportError: the model can't compute as many images at once.
+    """
+    try:
+        return heads.by_name(model, model(image, training=False))
+    except (tf.errors.OpError, ValueError) as error:  # of TensorFlow, and of Keras' layers
+        reason = error.message if isinstance(error, tf.errors.OpError) else str(error)
+        reason = reason.rpartition(_BOLD)[2].strip().splitlines()[0].strip().rstrip(".")
+        raise ExportError(
+            f"{model.name} can't compute {image.shape[0]} images at once ({reason}): build it so"
+            " that each image is computed without the others, e.g. with axes of one place between"
+            " those that are added."
+        ) from error

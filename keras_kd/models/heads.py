@@ -82,11 +82,11 @@ def widths(model: keras.Model) -> dict[str, int]:
         model: a model with known outputs.
 
     Returns:
-        By name, the number of classes, or 1 for a continuous value.
+        By name, the number of classes, or 1 for a continuous value, also one without an axis of its
+            own.
     """
-    return {
-        name: int(output.shape[-1]) for name, output in by_name(model, structure(model)).items()
-    }
+    shapes = {name: output.shape for name, output in by_name(model, structure(model)).items()}
+    return {name: int(shape[-1]) if len(shape) > 1 else 1 for name, shape in shapes.items()}
 
 
 def structure(model: keras.Model) -> Any:

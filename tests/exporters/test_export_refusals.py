@@ -31,6 +31,32 @@ def test_a_model_that_mixes_the_images_of_a_batch_is_refused(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_model_of_another_number_of_images_is_refused(tmp_path):
+    """Keras' ValueError ended the export in a traceback."""
+    image = keras.Input(batch_shape=(16, 8, 8, 3))
+    model = keras.Model(image, layers.LSTM(2, stateful=True)(layers.Reshape((8, 24))(image)))
+    told = (
+        r"can't compute 4 images at once \(If an RNN is stateful, the batch size .* state\): build"
+    )
+    with pytest.raises(ExportError, match=told):
+        exporters.export(model, tmp_path / "m.tflite", "float32", samples=blobs(4, (8, 8, 3)))
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_output_of_text_is_refused_and_one_of_whole_numbers_goes_into_a_saved_model(tmp_path):
+    """An output without an axis of columns ended the export in a TypeError."""
+    image = keras.Input((8, 8, 3))
+    number = keras.ops.argmax(layers.Dense(3)(layers.Flatten()(image)), axis=-1)
+    look = layers.StringLookup(vocabulary=list("abc"), num_oov_indices=0, invert=True, name="text")
+    with pytest.raises(
+        ExportError, match="gives text in its output logits, and files give numbers"
+    ):
+        exporters.export(keras.Model(image, look(number)), tmp_path / "m.tflite")
+    samples, whole = blobs(4, (8, 8, 3)), keras.Model(image, number)
+    report = exporters.export(whole, tmp_path / "m", "saved_model", samples=samples)
+    assert report.max_difference == 0
+
+
 def test_nan_weights_are_refused_by_name(tmp_path):
     model = network()
     kernel = model.layers[-1].kernel
