@@ -176,7 +176,9 @@ def _require_place(path: Path) -> None:
     if nearest is not None and not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "no folder", str(nearest))
     if nearest is not None and not os.access(nearest, os.W_OK):
-        raise PermissionError(errno.EACCES, "not permitted", str(nearest))
+        # Windows has no statvfs.
+        kept = hasattr(os, "statvfs") and os.statvfs(nearest).f_flag & os.ST_RDONLY
+        raise OSError(errno.EROFS if kept else errno.EACCES, "not writable", str(nearest))
 
 
 def _publish(temporary: Path, path: Path) -> None:

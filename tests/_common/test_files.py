@@ -11,6 +11,7 @@ import socket
 import tempfile
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import fault_power
 import numpy as np
@@ -277,3 +278,14 @@ def test_no_new_folder_is_left_empty_by_what_fails(writer, tmp_path):
     with pytest.raises(OutputError), writer(tmp_path / "new" / ("x" * 300)):
         pass
     assert [*tmp_path.rglob("*")] == [tmp_path / "old"]
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"), [(os.ST_RDONLY, "the file system is read-only"), (0, "not permitted")]
+)
+def test_a_folder_that_takes_no_files_is_told_before_the_work(flags, reason, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path))
+    monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags))
+    with pytest.raises(OutputError, match=f"Can't write .*new/a.csv: .*{reason}"):
+        files.require_apart([tmp_path / "new" / "a.csv"], [])
+    assert not list(tmp_path.iterdir())
