@@ -175,7 +175,9 @@ def _require_place(path: Path) -> None:
     nearest = next((folder for folder in path.absolute().parents if os.path.exists(folder)), None)
     if nearest is not None and not nearest.is_dir():
         raise NotADirectoryError(errno.ENOTDIR, "no folder", str(nearest))
-    if nearest is not None and not os.access(nearest, os.W_OK):
+    # Not those of who started the process, which may have more rights, or fewer.
+    effective = os.access in os.supports_effective_ids
+    if nearest is not None and not os.access(nearest, os.W_OK, effective_ids=effective):
         # Windows has no statvfs.
         kept = hasattr(os, "statvfs") and os.statvfs(nearest).f_flag & os.ST_RDONLY
         raise OSError(errno.EROFS if kept else errno.EACCES, "not writable", str(nearest))

@@ -284,7 +284,7 @@ def test_no_new_folder_is_left_empty_by_what_fails(writer, tmp_path):
     ("flags", "reason"), [(os.ST_RDONLY, "the file system is read-only"), (0, "not permitted")]
 )
 def test_a_folder_that_takes_no_files_is_told_before_the_work(flags, reason, tmp_path, monkeypatch):
-    monkeypatch.setattr(os, "access", lambda path, mode: str(path) != str(tmp_path))
+    monkeypatch.setattr(os, "access", lambda path, mode, **ids: str(path) != str(tmp_path))
     monkeypatch.setattr(os, "statvfs", lambda path: SimpleNamespace(f_flag=flags))
     with pytest.raises(OutputError, match=f"Can't write .*new/a.csv: .*{reason}"):
         files.require_apart([tmp_path / "new" / "a.csv"], [])
