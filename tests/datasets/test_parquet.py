@@ -185,6 +185,28 @@ def test_what_is_no_such_table_is_told(tmp_path):
         datasets.load(tmp_path / "text", "train")
 
 
+def test_a_test_file_without_a_column_of_classes_may_be_moved_away(tmp_path: Path) -> None:
+    images = [*map(_png, _pixels(20))]
+    for name, columns in (("train", {"label": ["sun", "moon"] * 10}), ("test", {})):
+        table = pyarrow.table({"image": images, "id": [*range(20)]} | columns)
+        parquet.write_table(table, tmp_path / f"{name}.parquet")
+    with pytest.raises(DataError, match=r"no column label: .*; rename .*, or move the file away"):
+        datasets.load(tmp_path, "train")
+    (tmp_path / "test.parquet").unlink()
+    assert len(datasets.load(tmp_path, "test")) == 2  # from those of training, as it says
+
+
+def test_files_of_the_same_bytes_are_told(tmp_path: Path) -> None:
+    """Their images were doubled without a word."""
+    table = pyarrow.table({"image": [*map(_png, _pixels(20))], "label": ["sun", "moon"] * 10})
+    parquet.write_table(table, tmp_path / "train.parquet")
+    copy = tmp_path / "data" / "train.parquet"
+    copy.parent.mkdir()
+    shutil.copy(tmp_path / "train.parquet", copy)
+    (told,) = datasets.passed_over(tmp_path)
+    assert told.startswith(f"the bytes of {copy} are those of {tmp_path / 'train.parquet'}: ")
+
+
 @pytest.mark.parametrize("coloured", [None, ("validation", 3), ("train", 2)])
 def test_images_are_gray_if_every_one_is_as_in_folders(tmp_path, coloured):
     """The first training image decided, and each in colour behind a gray one was refused."""

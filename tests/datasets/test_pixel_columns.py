@@ -64,6 +64,21 @@ def test_a_row_of_pixels_is_an_image(tmp_path: Path, names: str, channels: int) 
     assert "the images of test are taken from those of training" in notes
 
 
+def test_a_table_of_pixels_that_lies_there_twice_is_read_once(tmp_path: Path) -> None:
+    """As the archive of Sign Language MNIST has it: its rows were doubled without a word."""
+    for split in ("train", "test"):
+        folder = tmp_path / f"sign_mnist_{split}"
+        folder.mkdir()
+        table = tmp_path / f"sign_mnist_{split}.csv"
+        _write(table, NAMES["pixel0"][:16], _images(20, 1), ["a", "b"] * 10)
+        (folder / table.name).write_bytes(table.read_bytes())
+    counts = [len(datasets.load(tmp_path, split, size=4)) for split in datasets.SPLITS]
+    assert counts == [18, 2, 20]
+    notes = "\n".join(datasets.passed_over(tmp_path))
+    copy, first = tmp_path / "sign_mnist_test/sign_mnist_test.csv", tmp_path / "sign_mnist_test.csv"
+    assert f"the table {copy} is not read: its bytes are those of {first}" in notes
+
+
 def test_columns_of_pixels_stand_in_any_order(tmp_path: Path) -> None:
     """pandas may sort them as words: pixel0, pixel1, pixel10."""
     images = _images(20, 1)

@@ -14,7 +14,7 @@ from keras_kd._common import files
 from keras_kd._common.checked_files import read_json
 from keras_kd._common.text import counted
 from keras_kd.datasets import decoding
-from keras_kd.datasets.readers import _parquet_labels, _table_rows
+from keras_kd.datasets.readers import _parquet_labels, _table_rows, _tree
 from keras_kd.errors import DataError
 
 if TYPE_CHECKING:
@@ -60,9 +60,21 @@ def opened(file: Path) -> pyarrow.parquet.ParquetFile:
     if missing:
         raise DataError(
             f"{file} has no column {' and no column '.join(missing)}: expected image and"
-            f" label, received {', '.join(schema.names)}; rename the columns."
+            f" label, received {', '.join(schema.names)}; rename the columns"
+            f"{_without(missing, file)}."
         )
     return found
+
+
+def _without(missing: list[str], file: Path) -> str:
+    """What to do with a file of validation or test that tells no classes, as a competition's."""
+    split = _tree.split_of_file(file.name) or _tree.called(file.parent.name)
+    if missing != ["label"] or split in (None, "train"):
+        return ""
+    return (
+        ", or move the file away if it tells no classes: the images of"
+        f" {split} are then taken from those of training"
+    )
 
 
 def _require_bytes(file: Path, count: int, least: int, what: str) -> None:

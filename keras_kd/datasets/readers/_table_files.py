@@ -23,10 +23,30 @@ def by_split(path: Path) -> dict[Path, str | None]:
 
 
 def listed(path: Path) -> dict[Path, str | None]:
-    """All tables of a folder, each with its split; only those with usual columns if any has."""
+    """All tables of a folder, each with its split; only those with usual columns if any has, and
+    none of the `copies`.
+    """
     if path.is_file():
         enough = _table_rows.columns(path).are_enough
         return {path: _tree.split_of(path.stem)} if enough else {}
+    repeated = copies(path)
+    return {file: split for file, split in _of_folder(path).items() if file not in repeated}
+
+
+def copies(path: Path) -> dict[Path, Path]:
+    """The tables of pixels of a folder that have the bytes of another one of their split, each with
+    that one: read twice, they would double its images.
+    """
+    tables = {} if path.is_file() else _of_folder(path)
+    found: dict[Path, Path] = {}
+    for split in {*tables.values()}:
+        own = (table for table, its in tables.items() if its == split)
+        # Where a table names files, its folder tells which.
+        found |= _tree.copies(table for table in own if _table_rows.columns(table).pixels)
+    return found
+
+
+def _of_folder(path: Path) -> dict[Path, str | None]:
     found = all_tables(path)
     usual = any(columns.usual for columns in found.values())
     return {

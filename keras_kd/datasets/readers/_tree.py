@@ -4,8 +4,10 @@ links in circles.
 
 from __future__ import annotations
 
+import filecmp
 import os
 import re
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -189,6 +191,20 @@ def lacking(names: Iterable[str]) -> list[str]:
                 " others by another number"
             )
     return lines
+
+
+def copies(files: Iterable[Path]) -> dict[Path, Path]:
+    """Return the files that have the bytes of an earlier one, each with the first of these."""
+    kept: dict[int, list[Path]] = defaultdict(list)  # by size
+    found = {}
+    for file in files:
+        alike = kept[os.path.getsize(file)]
+        first = next((one for one in alike if filecmp.cmp(file, one, shallow=False)), None)
+        if first is None:
+            alike.append(file)
+        else:
+            found[file] = first
+    return found
 
 
 def _innermost(folder: Path) -> Path:

@@ -137,6 +137,10 @@ def remarks(path: Path) -> list[str]:
         *_splitting.without_labels([split for split in every if split not in shards]),
         *_splitting.in_several(_groups(shards, unread)),
         *_tree.lacking(files),
+        *(
+            f"the bytes of {copy} are those of {first}: its images are read twice, leave one"
+            for copy, first in _tree.copies(map(Path, files)).items()
+        ),
     ]
 
 

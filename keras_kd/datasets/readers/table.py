@@ -134,6 +134,10 @@ def remarks(path: Path) -> list[str]:
         lines += _splitting.named_alike(classes)
     lines += _in_several_splits(rows)
     lines += _passed_over(path)
+    lines += [
+        f"the table {table} is not read: its bytes are those of {first}"
+        for table, first in _table_files.copies(path).items()
+    ]
     lines += _left_out(path, rows, listings)
     # Splits that have rows, and are held out as none of these has a label.
     secret = [split for split in SPLITS if split in rows and split not in listings]
@@ -362,11 +366,12 @@ def _in_several_splits(rows: Rows) -> list[str]:
 def _passed_over(path: Path) -> list[str]:
     """Say which tables of a folder are not read beside others, and by which columns they could."""
     read = _table_files.by_split(path)
+    known = {*read, *_table_files.copies(path)}
     others = {} if path.is_file() else _table_files.all_tables(path)
     names = ", ".join(table.name for table in read)
     return [
         f"the table {table.name} with the columns {', '.join(columns.read)} is not read, beside"
         f" {names}: give it alone to read it instead"
         for table, columns in others.items()
-        if table not in read
+        if table not in known
     ]
