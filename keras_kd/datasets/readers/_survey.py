@@ -11,7 +11,13 @@ from keras_kd._common import csv_files
 from keras_kd._common.files import refuse_special
 from keras_kd._common.text import counted
 from keras_kd.datasets import decoding
-from keras_kd.datasets.readers import _fer2013_csv, _pixel_numbers, _table_rows, _tree
+from keras_kd.datasets.readers import (
+    _fer2013_csv,
+    _pixel_numbers,
+    _shard_files,
+    _table_rows,
+    _tree,
+)
 from keras_kd.errors import DataError
 
 _ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".7z", ".rar", ".bz2", ".xz")
@@ -154,8 +160,15 @@ def _mending(file: Path) -> str:
         return _table_rows.SAVE_AS_CSV
     if suffix == ".parquet":
         return "call it train.parquet"
+    if _shard_files.form(file.name) == "tfrecord":
+        return f"give shards:{file.parent} to read it in place"
     into = "" if _is_packed_table(file) else " into a folder of its name"
-    return f"unpack it{into}" if suffix in _ARCHIVES else ""
+    or_shards = (
+        f", or give shards:{file.parent} if it holds a .cls or .json beside each image"
+        if _shard_files.form(file.name)
+        else ""
+    )
+    return f"unpack it{into}{or_shards}" if suffix in _ARCHIVES else ""
 
 
 def _is_packed_table(file: Path) -> bool:
