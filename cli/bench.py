@@ -96,13 +96,15 @@ def command(
 
     @functools.cache
     def samples(size: keras_kd.datasets.images.Size | None) -> keras_kd.Samples:
-        return datasets.load(data, "test", bool(skip_bad_rows), size)
+        return datasets.load_found(*where, ("test",), bool(skip_bad_rows), size)["test"]
 
     terminal = Terminal()
     # Data that can't be read stop the command before minutes of timing.
     count = 0
     if data:
+        where = datasets.find(data)
         count = len(samples(None))
+        terminal.notes(datasets.passed_over_found(*where, bool(skip_bad_rows)))
         terminal.skipped(samples(None).skipped)
     measurements = bench.measure(
         models, seconds=seconds, samples=samples if data else None,

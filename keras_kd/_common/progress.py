@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -38,6 +38,7 @@ class Terminal:
 
     def __init__(self, quiet: bool = False) -> None:
         self._console = _console(quiet)
+        self._noted: set[tuple[str, ...]] = set()
 
     def say(self, message: str) -> None:
         """Print one line; no name in it can drive the terminal."""
@@ -47,6 +48,14 @@ class Terminal:
         """Print a line for each row of a data set that was left out, each once."""
         for line in dict.fromkeys(lines):
             self.say(f"skipped: {line}")
+
+    def notes(self, lines: Sequence[str]) -> None:
+        """Print on one line, once, what `datasets.passed_over` says of a data set; nothing where it
+        says nothing.
+        """
+        if lines and tuple(lines) not in self._noted:
+            self._noted.add(tuple(lines))
+            self.say(f"Notes on the data: {'; '.join(lines)}")
 
     def about(self, name: str | Path) -> Callable[[str], None]:
         """Return a function that prints a line: the name, and the text that it is called with."""

@@ -74,8 +74,7 @@ def evaluate(
 
     shown = [at(member.spec.size) for member in members]
     samples = shown[0]
-    if notes := datasets.passed_over_found(module, where, skip_bad_rows):
-        terminal.say(f"Notes on the data: {'; '.join(notes)}")
+    terminal.notes(datasets.passed_over_found(module, where, skip_bad_rows))
     of_split = samples[split]
     terminal.skipped(of_split.skipped)
     members = [

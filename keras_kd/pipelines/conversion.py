@@ -121,13 +121,13 @@ class Conversion:
 
 
 def loaded(settings: ExportSettings, split: str, size: Size | None, terminal: Terminal) -> Samples:
-    """Return a split of the data, and report the rows that are left out.
+    """Return a split of the data; report notes on the data and the rows that are left out.
 
     Args:
         settings: has the data.
         split: "train", "validation" or "test".
         size: of the images, as for `datasets.load`.
-        terminal: where the user sees the rows.
+        terminal: where the user sees the notes and the rows.
 
     Returns:
         The samples of the split.
@@ -135,7 +135,10 @@ def loaded(settings: ExportSettings, split: str, size: Size | None, terminal: Te
     Raises:
         DataError: the split can't be read.
     """
-    samples = datasets.load(settings.data or "", split, settings.skip_bad_rows, size)
+    module, path = datasets.find(settings.data or "")
+    skip = settings.skip_bad_rows
+    samples = datasets.load_found(module, path, (split,), skip, size)[split]
+    terminal.notes(datasets.passed_over_found(module, path, skip))
     terminal.skipped(samples.skipped)
     return samples
 

@@ -36,8 +36,7 @@ def load_data(plan: DatasetPlan, terminal: Terminal, store: Path | None = None) 
     data = splits.load(plan.path, plan.skip_bad_rows, plan.image_size)
     parts = {"train": data.train, "validation": data.validation, "test": data.test}
     terminal.skipped(line for samples in parts.values() for line in samples.skipped)
-    if data.passed_over:
-        terminal.say(f"Notes on the data: {'; '.join(data.passed_over)}")
+    terminal.notes(data.passed_over)
     counts = {name: len(samples) for name, samples in parts.items()} | {
         "train": data.training_images
     }

@@ -30,7 +30,8 @@ def begin(
         data: a data set as the option `data`.
         out: the file to write; it must not exist.
         skip_bad_rows: leave out unreadable rows instead of raising, here and in the file.
-        terminal: where the user sees the rows that are left out; None for nowhere.
+        terminal: where the user sees notes on the data and the rows that are left out; None for
+            nowhere.
 
     Returns:
         The text of the file.
@@ -43,7 +44,9 @@ def begin(
         raise OutputError(f"{out} already exists: choose another --out, or remove it.")
     found = splits.load(str(data), skip_bad_rows)
     parts = (found.train, found.validation, found.test)
-    (terminal or Terminal(quiet=True)).skipped(line for part in parts for line in part.skipped)
+    terminal = terminal or Terminal(quiet=True)
+    terminal.notes(found.passed_over)
+    terminal.skipped(line for part in parts for line in part.skipped)
     text = suggested(found, str(data), skip_bad_rows)
     write_text(out, text)
     return text

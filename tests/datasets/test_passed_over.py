@@ -24,12 +24,14 @@ from keras_kd import datasets
 from keras_kd._common import run_files
 from keras_kd._common.files import locked
 from keras_kd._common.hosts import Place
+from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.datasets import decoding
 from keras_kd.datasets.inspection import inspect
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import DataError
-from keras_kd.pipelines import joint
+from keras_kd.pipelines import conversion, joint
+from keras_kd.pipelines.export_settings import ExportSettings
 
 
 def test_what_is_not_read_is_listed_by_kind_and_count(
@@ -194,17 +196,27 @@ def test_images_that_a_score_leaves_out_are_told(
         write_images(tmp_path / "data" / name, 10, 20 * number)
     for image in (tmp_path / "data" / "r").iterdir():
         image.write_bytes(b"broken")
+    (tmp_path / "data" / "readme.txt").touch()
+    note = "Notes on the data: 1 .txt file, not read"
     given = [str(model), "--data", str(tmp_path / "data"), "--range", "0,255"]
     assert called("evaluate", *given, "--skip-bad-rows", "--json") == 0
     told = capsys.readouterr()
     assert json.loads(told.out)["test"]["n"] == 2 and told.err.count("skipped: ") == 1
+    assert told.err.count(note) == 1
     assert called("bench", *given, "--seconds", "0.01", "--skip-bad-rows", "--json") == 0
     told = capsys.readouterr()
-    assert json.loads(told.out) and told.err.count("skipped: ") == 1
+    assert json.loads(told.out) and told.err.count("skipped: ") == told.err.count(note) == 1
+    exported = ExportSettings(data=str(tmp_path / "data"), skip_bad_rows=True)
+    terminal = Terminal()
+    for split in datasets.SPLITS:
+        conversion.loaded(exported, split, None, terminal)
+    told = capsys.readouterr()
+    assert told.err.count("skipped: ") == 10 and told.err.count(note) == 1
     configuration_file = tmp_path / "begun.toml"
     begun = ["--out", str(configuration_file), "--skip-bad-rows"]
     assert called("init", str(tmp_path / "data"), *begun) == 0
-    assert capsys.readouterr().err.count("skipped: ") == 10
+    told = capsys.readouterr()
+    assert told.err.count("skipped: ") == 10 and told.err.count(note) == 1
     assert configuration.load(configuration_file)["skip_bad_rows"] is True
 
 
