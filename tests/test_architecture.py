@@ -186,6 +186,23 @@ def test_no_module_imports_pytorch() -> None:
     assert not {name for name in MODULES if any(map(foreign.match, _imports(name)))}
 
 
+def test_messages_quote_no_number_of_the_operating_systems() -> None:
+    """Without `plain_reason` the user of an unreadable file reads "[Errno 13]"."""
+    catching = re.compile(r"\b(OSError|Exception|BAD_ARCHIVE|_DAMAGES?)\b")
+    # What NumPy's parser or a user's code raises is shown as it is.
+    of_code = {"_common.arrays", "models.trusted_modules", "models.sources"}
+    shown = set()
+    for name in MODULES:
+        for node in _nodes(name):
+            if isinstance(node, ast.ExceptHandler) and catching.search(ast.unparse(node.type)):
+                formatted = (
+                    part for part in ast.walk(node) if isinstance(part, ast.FormattedValue)
+                )
+                if any(ast.unparse(part.value) == node.name for part in formatted):
+                    shown.add(name)
+    assert shown == of_code
+
+
 def test_no_module_is_long() -> None:
     """Each is one thing: 350 lines besides docstrings at most."""
     assert not {name for name in MODULES if _lines_of_code(name) > 350}

@@ -20,6 +20,7 @@ from typing import IO
 import filelock
 
 from keras_kd._common.system_errors import refusals
+from keras_kd._common.text import plain_reason
 from keras_kd.errors import OutputError
 
 # What zipfile raises of archives that are damaged, encrypted, of another version or packing.
@@ -375,7 +376,7 @@ def plain_archive(file: str | Path | IO[bytes], size: int) -> zipfile.ZipFile:
     try:
         archive = zipfile.ZipFile(file)
     except BAD_ARCHIVE as error:
-        raise ValueError(f"it is no whole zip archive: {error}") from error
+        raise ValueError(f"it is no whole zip archive: {plain_reason(error)}") from error
     entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
         archive.close()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import pandas as pd
 
+# "[Errno 13] Permission denied: 'file'", pyarrow's "[errno 13] Permission denied", and HDF5's.
+_SYSTEM = re.compile(
+    r"\[errno \d+\] ([^:\n]+?)(?:: '.*|\Z)|error message = '(.*?)'", re.IGNORECASE | re.DOTALL
+)
 # What spreadsheets take for the beginning of a formula.
 FORMULA = ("=", "+", "-", "@")
 
@@ -25,11 +30,20 @@ def encodable(text: str) -> str:
     return text.encode(errors="backslashreplace").decode()
 
 
+def plain_reason(error: BaseException) -> str:
+    """Return an error's message; of the operating system's the plain words alone, without their
+    number and the file, also where pyarrow or HDF5 put them into words of their own.
+    """
+    words = str((isinstance(error, OSError) and error.strerror) or error)
+    found = _SYSTEM.search(words)
+    return next(filter(None, found.groups())) if found else words
+
+
 def first_line(error: Exception, after: str = "") -> str:
     """Return the first line of an error's message, or of what stands in it after the last `after`;
     the error's type where it says nothing.
     """
-    message = str(error)
+    message = plain_reason(error)
     lines = (message.rpartition(after)[2] if after else message).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_kd._common.files import refuse_special
+from keras_kd._common.text import plain_reason
 from keras_kd.errors import DataError, ModelError
 from keras_kd.models import heads
 
@@ -68,7 +69,8 @@ def _read(path: str | Path, names: list[str]) -> list[np.ndarray]:
     except Exception as error:
         # NumPy and zipfile raise what their parsers of headers raise: tokenize.TokenError, ...
         raise DataError(
-            f"{path} can't be read ({error}): give an .npz of the arrays {', '.join(names)}."
+            f"{path} can't be read ({plain_reason(error)}):"
+            f" give an .npz of the arrays {', '.join(names)}."
         ) from error
     for name, array in zip(names, found, strict=True):
         if array.dtype.kind not in "iuf" or not np.isfinite(array).all():

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from keras_kd._common.checked_files import read_json, read_text
+from keras_kd._common.text import plain_reason
 from keras_kd.errors import ModelError
 
 _WEIGHT = {"name": str, "shape": [int], "dtype": str, "quantization": (dict, None)}
@@ -119,7 +120,8 @@ def read(path: str | Path) -> Graph:
         ) from error
     except (ValueError, OSError) as error:
         raise ModelError(
-            f"{path} can't be read as a TensorFlow.js graph model ({error}): download it again."
+            f"{path} can't be read as a TensorFlow.js graph model ({plain_reason(error)}):"
+            " download it again."
         ) from error
     return Graph(nodes, arrays)
 

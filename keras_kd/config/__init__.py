@@ -14,7 +14,7 @@ from typing import Any
 from keras_kd._common import trust
 from keras_kd._common.checked_files import read_text, read_toml
 from keras_kd._common.files import advice
-from keras_kd._common.text import quoted
+from keras_kd._common.text import plain_reason, quoted
 from keras_kd.config._config import Config
 from keras_kd.config._options import SEPARATOR as SEPARATOR
 from keras_kd.config._options import require, separated, type_of
@@ -66,7 +66,7 @@ def load(path: str | Path) -> dict[str, Any]:
             ' and texts in quotes, like `data = "photos"`.'
         ) from error
     except (ValueError, OSError) as error:
-        raise ConfigError(f"{path} can't be read as TOML: {error}.") from error
+        raise ConfigError(f"{path} can't be read as TOML: {plain_reason(error)}.") from error
     # A run folder's config.toml has this table of versions, which are not options.
     values.pop("made_with", None)
     known = fields()

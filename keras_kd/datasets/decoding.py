@@ -24,6 +24,7 @@ from PIL.TiffImagePlugin import (
 )
 
 from keras_kd._common.files import refuse_special
+from keras_kd._common.text import plain_reason
 from keras_kd.datasets import _tiff_pages
 from keras_kd.datasets.images import MAX_PIXELS
 from keras_kd.errors import DataError
@@ -242,8 +243,9 @@ def _check_file(path: Path) -> None:
             ) from error
         raise DataError(f"{path} does not exist: check the path.") from error
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise DataError(f"{path} can't be read ({reason}): replace or remove it.") from error
+        raise DataError(
+            f"{path} can't be read ({plain_reason(error)}): replace or remove it."
+        ) from error
     if not size:
         raise DataError(f"{path} can't be read as an image (it is empty): replace or remove it.")
     if size > MAX_BYTES:

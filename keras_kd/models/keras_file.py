@@ -24,7 +24,7 @@ import numpy as np
 from keras_kd import models
 from keras_kd._common import system_errors
 from keras_kd._common.files import BAD_ARCHIVE, plain_archive, refusals, written_whole
-from keras_kd._common.text import first_line
+from keras_kd._common.text import first_line, plain_reason
 from keras_kd._common.time_limit import limited
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.models import keras_config, mistaken_files, trusted_modules
@@ -202,7 +202,8 @@ def _checked(path: Path, folder: Path) -> tuple[ModelSpec, str | bytes, bool, Pa
             raise  # of the folder for temporary files
         # A damaged archive, or the HDF5 file in it, raises errors of many types.
         raise ModelError(
-            f"{path} is cut short, damaged, or no model file ({error}): copy it again."
+            f"{path} is cut short, damaged, or no model file ({plain_reason(error)}):"
+            " copy it again."
         ) from error
 
 
@@ -285,5 +286,6 @@ def _stored_spec(archive: zipfile.ZipFile, path: Path) -> ModelSpec:
         return read_spec(archive.read(ENTRY))
     except BAD_ARCHIVE as error:
         raise ModelError(
-            f"{path} holds a damaged {ENTRY} ({error}): write the model again with keras_kd."
+            f"{path} holds a damaged {ENTRY} ({plain_reason(error)}):"
+            " write the model again with keras_kd."
         ) from error

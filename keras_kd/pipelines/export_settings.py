@@ -10,6 +10,7 @@ from typing import Any
 from keras_kd import config, exporters
 from keras_kd._common import run_files
 from keras_kd._common.checked_files import read_text
+from keras_kd._common.text import plain_reason
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import bundle, measuring, targets, tuning
 from keras_kd.exporters.quantization_aware import FineTuning
@@ -236,5 +237,6 @@ def options_of_the_run(source: Path) -> str | None:
         return read_text(options)
     except (ValueError, OSError) as error:
         raise ConfigError(
-            f"{options} can't be read ({error}): mend it, or export from another folder."
+            f"{options} can't be read ({plain_reason(error)}):"
+            " mend it, or export from another folder."
         ) from error

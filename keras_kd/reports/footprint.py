@@ -13,6 +13,7 @@ from keras_kd._common import hardware
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
+from keras_kd._common.text import plain_reason
 from keras_kd.datasets.readers import faces
 from keras_kd.errors import DataError
 from keras_kd.evaluation import benchmark
@@ -96,4 +97,6 @@ def load(folder: str | Path) -> list[dict[str, Any]] | None:
     try:
         return read_json(read_text(path), [_FIGURE])
     except (OSError, ValueError) as error:
-        raise DataError(f"{path} can't be read ({error}): measure again with --measure.") from error
+        raise DataError(
+            f"{path} can't be read ({plain_reason(error)}): measure again with --measure."
+        ) from error

@@ -10,6 +10,7 @@ from typing import Any
 from keras_kd._common import run_files
 from keras_kd._common.checked_files import read_json, read_text, read_toml
 from keras_kd._common.folders import files_below
+from keras_kd._common.text import plain_reason
 from keras_kd.datasets.readers import fer2013, rafdb
 from keras_kd.errors import DataError
 
@@ -144,7 +145,9 @@ def read(folder: Path) -> Record:
         config = read_toml(read_text(record), _CONFIG) if record.exists() else {}
         _require_whole(metrics)
     except (OSError, ValueError) as error:
-        raise DataError(f"The run in {folder} can't be read ({error}): make it again.") from error
+        raise DataError(
+            f"The run in {folder} can't be read ({plain_reason(error)}): make it again."
+        ) from error
     return Record(folder, config, metrics)
 
 

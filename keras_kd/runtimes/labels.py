@@ -10,6 +10,7 @@ from pathlib import Path
 
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import BAD_ARCHIVE
+from keras_kd._common.text import plain_reason
 from keras_kd.datasets import class_names
 from keras_kd.datasets.class_names import LABELS_FILE, as_typed, canonical, distinct
 from keras_kd.errors import ModelError
@@ -109,7 +110,8 @@ def _of_hub(path: Path) -> list[tuple[str, tuple[str, ...]]]:
                 found.append((listed[0], names))
         except (ValueError, OSError) as error:
             raise ModelError(
-                f"The class names in {name} beside {path} can't be read ({error}): mend them, or"
+                f"The class names in {name} beside {path} can't be read ({plain_reason(error)}):"
+                " mend them, or"
                 " remove the file."
             ) from error
     return found
@@ -124,7 +126,8 @@ def _of_file(file: Path) -> tuple[str, ...] | None:
             warnings.warn(f"{file} is passed over: it holds no list of class names.", stacklevel=4)
             return None
         raise ModelError(
-            f"{file} can't be read as a list of class names ({error}): mend it (UTF-8), one name a"
+            f"{file} can't be read as a list of class names ({plain_reason(error)}):"
+            " mend it (UTF-8), one name a"
             " line in a .txt, or {name: index} in a .json."
         ) from error
 
@@ -151,7 +154,7 @@ def _inside(path: Path) -> tuple[str, ...] | None:
             return _of_archive(path)
     except BAD_ARCHIVE as error:
         raise ModelError(
-            f"The class names inside {path} can't be read ({error}): export it again."
+            f"The class names inside {path} can't be read ({plain_reason(error)}): export it again."
         ) from error
     return None
 

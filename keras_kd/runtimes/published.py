@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd._common.checked_files import read_json, read_text
+from keras_kd._common.text import plain_reason
 from keras_kd.datasets.class_names import by_number
 from keras_kd.datasets.pixel_values import UNIT, PixelValues, from_parts
 from keras_kd.errors import ConfigError, ModelError
@@ -171,7 +172,8 @@ def pixels(path: Path) -> PixelValues | None:
                 if name == CONFIG:
                     continue
                 raise ModelError(
-                    f"{file} can't be read ({error}): mend it, or state the pixel values by"
+                    f"{file} can't be read ({plain_reason(error)}):"
+                    " mend it, or state the pixel values by"
                     " --range, --mean and --std and remove it."
                 ) from error
             if found is not None:

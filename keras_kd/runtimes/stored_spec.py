@@ -14,6 +14,7 @@ from pathlib import Path
 
 from keras_kd._common.checked_files import read_text
 from keras_kd._common.files import BAD_ARCHIVE, refuse_special
+from keras_kd._common.text import plain_reason
 from keras_kd.errors import ModelError
 from keras_kd.models import bundles
 from keras_kd.models.spec import ENTRY, ModelSpec, read_spec
@@ -60,7 +61,9 @@ def of_model(path: Path) -> ModelSpec | None:
         text = _text(path)
         return None if text is None else read_spec(text)
     except BAD_ARCHIVE as error:
-        raise ModelError(f"{path} holds a damaged {ENTRY} ({error}): export it again.") from error
+        raise ModelError(
+            f"{path} holds a damaged {ENTRY} ({plain_reason(error)}): export it again."
+        ) from error
 
 
 def write(path: Path, spec: ModelSpec, suffix: str) -> None:

@@ -18,6 +18,7 @@ from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
 from keras_kd._common.files import advice, refuse_special
+from keras_kd._common.text import plain_reason
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import _graph_tail
 from keras_kd.runtimes._graph_tail import Step
@@ -146,8 +147,9 @@ def _bytes(path: str | Path) -> bytes:
         refuse_special(path)
         data = Path(path).read_bytes()
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or error
-        raise ModelError(f"{path} can't be read ({why}): {advice(path)}.") from error
+        raise ModelError(
+            f"{path} can't be read ({plain_reason(error)}): {advice(path)}."
+        ) from error
     if data[4:8] != b"TFL3":
         raise ModelError(
             f"{path} is no .tflite file (it lacks the mark TFL3): give a file that `kerakd export`"

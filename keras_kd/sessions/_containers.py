@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from keras_kd._common.text import plain_reason
 from keras_kd.errors import ConfigError, DataError, ModelError
 
 # FFmpeg's readers of single files that cameras, phones and recorders write. Lists and scripts of
@@ -85,8 +86,9 @@ def _opened(
     try:
         return av.open(source, format=form, options=options)
     except (av.error.FFmpegError, OSError, UnicodeError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise DataError(f"{name} can't be opened as a video ({reason}): {advice}.") from error
+        raise DataError(
+            f"{name} can't be opened as a video ({plain_reason(error)}): {advice}."
+        ) from error
 
 
 def film(container: Any, name: str, camera: bool = False) -> Any:

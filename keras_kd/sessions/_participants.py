@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from keras_kd._common.checked_files import read_json, read_text
+from keras_kd._common.text import plain_reason
 from keras_kd.datasets.class_names import plain
 from keras_kd.errors import DataError
 from keras_kd.sessions import _baseline, _timeline
@@ -175,7 +176,8 @@ def _session(file: Path) -> tuple[Options, dict[str, Any]]:
         )
     except (ValueError, OSError) as error:
         raise DataError(
-            f"{record} can't be read ({error}): run `kerakd analyze --resume` on that recording"
+            f"{record} can't be read ({plain_reason(error)}):"
+            " run `kerakd analyze --resume` on that recording"
             " again."
         ) from error
     stored = session["options"]

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from keras_kd._common.files import advice, refuse_special
+from keras_kd._common.text import plain_reason
 from keras_kd.errors import DataError
 from keras_kd.sessions._options import LONGEST
 
@@ -45,7 +46,8 @@ def read(path: str | Path) -> pd.DataFrame:
         raise DataError(f"There is no recording at {path}: {advice(path)}.") from error
     except (ValueError, OverflowError, OSError) as error:
         raise DataError(
-            f"{path} can't be read as a recording ({error}): give what `kerakd analyze` wrote."
+            f"{path} can't be read as a recording ({plain_reason(error)}):"
+            " give what `kerakd analyze` wrote."
         ) from error
     return rows
 

@@ -15,6 +15,7 @@ import numpy as np
 from keras_kd._common import text
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import write_text
+from keras_kd._common.text import plain_reason
 from keras_kd.datasets.class_names import plain
 from keras_kd.errors import ConfigError, DataError, OutputError
 from keras_kd.sessions import _baseline, _exports, _page, _video
@@ -172,7 +173,9 @@ def _known(record: Path) -> dict[str, Any]:
     try:
         return read_json(read_text(record), dict)
     except (ValueError, OSError) as error:
-        raise DataError(f"{record} can't be read ({error}): choose another --out.") from error
+        raise DataError(
+            f"{record} can't be read ({plain_reason(error)}): choose another --out."
+        ) from error
 
 
 def write(folder: Path, timeline: Timeline, session: dict[str, Any], name: str) -> None:

@@ -25,6 +25,7 @@ import numpy as np
 
 from keras_kd._common.arrays import fingerprint, mapped_array
 from keras_kd._common.checked_files import read_json, read_text
+from keras_kd._common.text import plain_reason
 from keras_kd.errors import DataError
 from keras_kd.teachers.views import Images, Views
 
@@ -133,7 +134,8 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
         ) from missing
     except (ValueError, OSError) as damaged:
         raise DataError(
-            f"The soft labels in {folder} are damaged ({damaged}): delete the folder and make them"
+            f"The soft labels in {folder} are damaged ({plain_reason(damaged)}):"
+            " delete the folder and make them"
             " again."
         ) from damaged
     if logits.dtype != np.float16 or logits.shape[1:] != (len(key.views), key.columns):

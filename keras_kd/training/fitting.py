@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_kd._common import hosts
 from keras_kd._common.files import plain_archive, written_whole
+from keras_kd._common.text import plain_reason
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
 from keras_kd.models.surgery import weights
@@ -126,7 +127,7 @@ def load_weights(model: keras.Model, path: Path) -> None:
     except Exception as error:
         # NumPy and zipfile raise what their parsers of headers raise: tokenize.TokenError, ...
         raise TrainingError(
-            f"{path} is damaged or gone ({error}): start again without --resume."
+            f"{path} is damaged or gone ({plain_reason(error)}): start again without --resume."
         ) from error
 
 

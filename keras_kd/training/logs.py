@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_kd._common.files import write_text
+from keras_kd._common.text import plain_reason
 from keras_kd._common.vocabulary import MLFLOW, TENSORBOARD
 from keras_kd.errors import ConfigError, OutputError
 
@@ -86,7 +87,7 @@ def _refusals(logger: str, place: str, kind: type[Exception], advice: str) -> It
     try:
         yield
     except (kind, OSError) as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(plain_reason(error).split())
         raise OutputError(
             f"{logger} can't write to {place} ({reason}): {advice}, and --resume, or leave --log"
             " out."

@@ -15,6 +15,7 @@ import numpy as np
 from keras_kd._common import hosts
 from keras_kd._common.checked_files import read_json
 from keras_kd._common.files import plain_archive, written_whole
+from keras_kd._common.text import plain_reason
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
 
@@ -106,7 +107,7 @@ class TrainingState(keras.callbacks.Callback):
         except Exception as error:
             # NumPy and zipfile raise what their parsers of headers raise: tokenize.TokenError, ...
             raise TrainingError(
-                f"{self.path} is damaged ({error}): start again without --resume."
+                f"{self.path} is damaged ({plain_reason(error)}): start again without --resume."
             ) from error
         if not _took_steps(state):
             return

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
+
+import h5py
 import pytest
 
-from keras_kd._common.text import first_line
+from keras_kd._common.text import first_line, plain_reason
 
 
 @pytest.mark.parametrize(
@@ -18,3 +22,29 @@ from keras_kd._common.text import first_line
 )
 def test_of_an_error_the_first_line_is_shown_or_its_type(message, after, shown):
     assert first_line(ValueError(message), after) == shown
+
+
+@pytest.mark.parametrize("opened", [open, h5py.File, Path.iterdir])
+def test_of_the_operating_systems_errors_the_plain_words_are_shown(
+    opened: Callable, tmp_path: Path
+) -> None:
+    with pytest.raises(FileNotFoundError, match=r"\[Errno 2\]") as caught:
+        list(opened(tmp_path / "missing: 'x'"))
+    assert plain_reason(caught.value) == first_line(caught.value) == "No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("error", "shown"),
+    [
+        (ValueError("it is cut short"), "it is cut short"),
+        (OSError("file signature not found"), "file signature not found"),
+        (ValueError("[Errno 13] Permission denied: '/a'"), "Permission denied"),
+        # As pyarrow words it.
+        (
+            OSError(13, "Failed to open '/a'. Detail: [errno 13] Permission denied"),
+            "Permission denied",
+        ),
+    ],
+)
+def test_other_words_stay_as_they_are(error: Exception, shown: str) -> None:
+    assert plain_reason(error) == shown

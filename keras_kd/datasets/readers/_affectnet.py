@@ -11,6 +11,7 @@ from PIL import Image
 
 from keras_kd._common import csv_files
 from keras_kd._common.arrays import mapped_array
+from keras_kd._common.text import plain_reason
 from keras_kd.datasets import Samples, class_names
 from keras_kd.datasets.images import MAX_PIXELS, Size, height_width
 from keras_kd.datasets.readers import _image_files, _splitting
@@ -215,7 +216,7 @@ def _annotated_rows(folder: Path, report: Callable[[str], None]) -> Iterator[Row
             row = _row(folder / "images" / f"{number}.jpg", label, valence, arousal, points)
         except (ValueError, TypeError, SystemError, OSError) as problem:
             # NumPy raises SystemError for text of characters that there are not.
-            report(f"{file}: {problem}")
+            report(f"{file}: {plain_reason(problem)}")
             continue
         yield row
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from keras_kd._common.text import plain_reason
 from keras_kd.datasets import class_names
 from keras_kd.datasets.readers import _affectnet, _fer2013_csv, ferplus, rafdb
 from keras_kd.errors import DataError
@@ -51,7 +52,7 @@ def read_names(file: Path) -> list[str]:
         return class_names.read(file)
     except (ValueError, OSError) as error:
         raise DataError(
-            f"{file} can't be read as text ({error}): write one class name a line."
+            f"{file} can't be read as text ({plain_reason(error)}): write one class name a line."
         ) from error
 
 

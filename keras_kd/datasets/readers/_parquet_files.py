@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_kd._common import files
 from keras_kd._common.checked_files import read_json
-from keras_kd._common.text import counted
+from keras_kd._common.text import counted, plain_reason
 from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _parquet_labels, _table_rows, _tree
 from keras_kd.errors import DataError
@@ -52,7 +52,7 @@ def opened(file: Path) -> pyarrow.parquet.ParquetFile:
         files.refuse_special(file)
         found = pyarrow.parquet.ParquetFile(file)
     except (pyarrow.ArrowException, OSError, ValueError) as error:
-        reason = (file.is_file() and decoding.mistaken(file)) or error
+        reason = (file.is_file() and decoding.mistaken(file)) or plain_reason(error)
         raise DataError(f"{file} can't be read as Parquet ({reason}): replace it.") from error
     _require_bytes(file, found.metadata.num_rows, LEAST_ROW_BYTES, "row")
     schema = found.schema_arrow
@@ -163,7 +163,7 @@ def columns(shards: list[Path], name: str) -> Iterator[tuple[Path, int, pyarrow.
                 start += batch.num_rows
         except (pyarrow.ArrowException, OSError) as error:
             raise DataError(
-                f"{file} can't be read after row {start} ({error}): replace it."
+                f"{file} can't be read after row {start} ({plain_reason(error)}): replace it."
             ) from error
 
 
@@ -197,7 +197,7 @@ def values(shards: list[Path], name: str) -> Iterator[str]:
                 for value in batch.column(0).unique().drop_null().to_pylist():
                     yield str(value)[:LONGEST_LABEL]
         except (pyarrow.ArrowException, OSError) as error:
-            raise DataError(f"{file} can't be read ({error}): replace it.") from error
+            raise DataError(f"{file} can't be read ({plain_reason(error)}): replace it.") from error
 
 
 def _require_short(file: Path, name: str, part: pyarrow.Array) -> None:

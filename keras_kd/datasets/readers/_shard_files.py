@@ -16,6 +16,7 @@ from typing import Any
 
 from keras_kd._common.files import refuse_special
 from keras_kd._common.system_errors import refusals
+from keras_kd._common.text import plain_reason
 from keras_kd.datasets.readers import _tree
 from keras_kd.errors import DataError
 
@@ -171,7 +172,7 @@ def _refusals(url: str) -> Iterator[None]:
 def _unreadable(url: str, error: Exception) -> DataError:
     cause = error.__cause__ or error
     missing = isinstance(error, FileNotFoundError) and isinstance(cause, FileNotFoundError)
-    reason = "nothing is there" if missing else str(cause) or type(cause).__name__
+    reason = "nothing is there" if missing else plain_reason(cause) or type(cause).__name__
     return DataError(f"{url} can't be read ({reason}): check it and its permissions.")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from keras_kd._common import quiet
+from keras_kd._common.text import plain_reason
 from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import _parquet_files, _shard_files, _splitting
 from keras_kd.errors import DataError
@@ -75,7 +76,7 @@ def rows(path: Path, url: str) -> Iterator[Row]:
     except DataError as error:
         raise DataError(str(error).replace(str(path), url)) from error
     except _DAMAGES as error:
-        raise DataError(f"{url} is damaged ({error}): replace it.") from error
+        raise DataError(f"{url} is damaged ({plain_reason(error)}): replace it.") from error
 
 
 def _parquet_rows(path: Path) -> Iterator[Row]:
