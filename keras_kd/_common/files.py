@@ -60,7 +60,20 @@ def advice(path: str | Path, usual: str = "check the path") -> str:
     """
     if is_address(path):
         return "download it, and give its path on this machine"
-    return _HOME if _begins_at_home(path) else usual
+    return _HOME if _begins_at_home(path) else f"{usual}{_looked_from(path)}"
+
+
+def _looked_from(path: str | Path) -> str:
+    """Where a relative path was looked for: a configuration's may have been meant to lie beside
+    it.
+    """
+    if os.path.isabs(path):
+        return ""
+    try:
+        here = os.getcwd()
+    except FileNotFoundError:  # it is gone
+        return ""
+    return f"; a relative path, also of a configuration, counts from the working folder, {here}"
 
 
 def require_local(path: str | Path) -> None:

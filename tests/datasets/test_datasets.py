@@ -119,8 +119,14 @@ def test_missing_data_is_named(tmp_path, monkeypatch, name):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(
         DataError, match=rf"No data at {name.removeprefix('fer2013:')}: give .*faces, fer2013"
-    ):
+    ) as caught:
         datasets.load(name, "train")
+    assert str(caught.value).endswith(
+        f"a relative path, also of a configuration, counts from the working folder, {tmp_path}."
+    )
+    with pytest.raises(DataError) as caught:
+        datasets.load(tmp_path / "none.csv", "train")
+    assert "working folder" not in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["fer2013", "ferplus", "folder", "parquet", "rafdb"])
