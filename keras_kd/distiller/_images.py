@@ -6,16 +6,28 @@ import warnings
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_kd._common.resizing import bilinear
 from keras_kd.errors import ModelError
+from keras_kd.models.output_kinds import images_of_noise
 
 
 def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     """Return (H, W, C) of a model with one input; None if it is unknown or there are several."""
     inputs = getattr(model, "inputs", None)
     return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
+
+
+def of_noise(model: keras.Model) -> np.ndarray | None:
+    """Return images of noise, float32 (8, H, W, C) in 0..255, for a model with one input of such a
+    shape; None for any other.
+    """
+    shape = input_shape(model)
+    if shape is None or len(shape) != 3 or None in shape:
+        return None
+    return images_of_noise(shape).astype(np.float32)
 
 
 def require_inputs(teacher: keras.Model, student: keras.Model) -> None:

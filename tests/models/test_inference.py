@@ -117,6 +117,33 @@ def test_a_teacher_and_a_loaded_model_are_told_of_once(recwarn):
         KerasPredictor(other, ModelSpec(input_shape=SHAPE))
 
 
+def _generated():
+    for _ in range(3):
+        yield IMAGES, np.arange(8) % 3
+
+
+class _Dataset(keras.utils.PyDataset):
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return IMAGES, np.arange(8) % 3
+
+
+def _tensors():
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices((IMAGES, np.arange(8) % 3)).batch(4)
+
+
+@pytest.mark.parametrize("data", [_generated, _Dataset, _tensors])
+def test_a_teacher_is_told_of_where_no_array_shows_its_images(data, recwarn):
+    """Of arrays alone it was told."""
+    model = MIXING["an operation"]()
+    _distiller(model).fit(data(), steps_per_epoch=1, verbose=0)
+    assert len([one for one in recwarn if f"The teacher {model.name} {TOLD}" in str(one)]) == 1
+
+
 OWN = """
 import keras
 def mixed(input_shape, num_classes):
