@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TextIO
 
 from keras_kd._common.files import refuse_special
+from keras_kd._common.system_errors import reading_error
 from keras_kd.errors import DataError
 
 # An image of FER2013 takes some 10,000 characters.
@@ -185,9 +186,7 @@ def _lines(path: str | Path, first_column: str, quotes: bool) -> Iterator[tuple[
                 yield line, fields
                 line = before + reader.line_num
     except OSError as error:
-        raise DataError(
-            f"{path} can't be read ({error.strerror}): check the path and its permissions."
-        ) from error
+        raise reading_error(path, error) from error
     except UnicodeDecodeError as error:
         raise DataError(
             f"{path}, after line {line}: not {error.encoding.upper()} text; {_mending(path)}."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from keras_kd.errors import OutputError
+from keras_kd.errors import DataError, OutputError
 
 _REASONS = {
     errno.ENOSPC: "the disk is full: free some space or choose another folder",
@@ -52,6 +52,12 @@ def reason(error: OSError) -> str | None:
         # Python's own, where none of its places takes a file, as in a read-only container.
         return "no folder for temporary files takes any: set TMPDIR to one that can be written to"
     return _REASONS.get(error.errno)
+
+
+def reading_error(path: str | Path, error: OSError) -> DataError:
+    """Return the error of data that the system refuses to read."""
+    why = error.strerror
+    return DataError(f"{path} can't be read ({why}): check the path and its permissions.")
 
 
 @contextmanager

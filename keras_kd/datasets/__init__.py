@@ -44,6 +44,7 @@ from keras_kd._common.files import advice
 from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
 from keras_kd._common.modules import summaries as module_summaries
+from keras_kd._common.system_errors import reading_error
 from keras_kd._common.text import printable
 from keras_kd._common.vocabulary import SPLITS as SPLITS
 from keras_kd.datasets import readers
@@ -155,10 +156,7 @@ def _refusals_named() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise DataError(
-            f"{error.filename} can't be read ({error.strerror}): check the path and its"
-            " permissions."
-        ) from error
+        raise reading_error(error.filename, error) from error
 
 
 @_refusals_named()

@@ -34,7 +34,12 @@ from keras_kd.exporters import (
     _runtime_form,
     _serving,
 )
-from keras_kd.exporters._quantization import training_data, twin_description, worker_process
+from keras_kd.exporters._quantization import (
+    INSTEAD,
+    training_data,
+    twin_description,
+    worker_process,
+)
 from keras_kd.exporters.formats import _tflite
 from keras_kd.models import heads
 from keras_kd.models.output_kinds import OutputKind
@@ -222,7 +227,7 @@ def _require_classes(model: keras.Model, softmax: bool) -> None:
     if kind == "sigmoids" or (kind == "probabilities" and not softmax):
         raise ExportError(
             f"{model.name} gives {kind}: the format qat trains logits, or a softmax of them that is"
-            " the last layer, so use the format int8 or dynamic."
+            f" the last layer, so {INSTEAD}"
         )
 
 

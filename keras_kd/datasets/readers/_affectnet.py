@@ -14,7 +14,7 @@ from keras_kd._common.arrays import mapped_array
 from keras_kd._common.text import plain_reason
 from keras_kd.datasets import Samples, class_names
 from keras_kd.datasets.images import MAX_PIXELS, Size, height_width
-from keras_kd.datasets.readers import _image_files, _splitting
+from keras_kd.datasets.readers import _bad_rows, _image_files, _splitting
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("neutral", "happy", "sad", "surprise", "fear", "disgust", "anger", "contempt")
@@ -173,9 +173,7 @@ def face_square(landmarks: np.ndarray) -> Box:
 def _report(problems: list[str], skip_bad_rows: bool) -> Callable[[str], None]:
     def report(problem: str) -> None:
         if not skip_bad_rows:
-            raise DataError(
-                f"{problem}; mend or remove it, or leave out all such rows with --skip-bad-rows."
-            )
+            raise _bad_rows.refusal(problem, "mend or remove it")
         problems.append(problem)
 
     return report

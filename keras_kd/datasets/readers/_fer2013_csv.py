@@ -19,7 +19,7 @@ import numpy as np
 from keras_kd._common import csv_files
 from keras_kd._common.arrays import ImageRows
 from keras_kd.datasets.class_names import numbered
-from keras_kd.datasets.readers import _pixel_numbers
+from keras_kd.datasets.readers import _bad_rows, _pixel_numbers
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
@@ -108,10 +108,7 @@ def _read(
                 part.rows.append(row)
         except ValueError as error:
             if not skip_bad_rows:
-                raise DataError(
-                    f"{path}, line {line}: {error}; mend or remove the row, or leave out all"
-                    " such rows with --skip-bad-rows."
-                ) from error
+                raise _bad_rows.refusal(f"{path}, line {line}: {error}") from error
             if part is not None:
                 part.skipped.append(f"{path}, line {line}: {error}")
     for split, part in parts.items():

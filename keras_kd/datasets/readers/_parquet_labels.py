@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_kd.datasets import class_names
-from keras_kd.datasets.readers import _numbering
+from keras_kd.datasets.readers import _bad_rows, _numbering
 from keras_kd.errors import DataError
 
 if TYPE_CHECKING:
@@ -120,9 +120,7 @@ def numbers(
     if problems and not skip_bad_rows:
         expected = f"expected one of the {len(names)} classes {class_names.numbered(names)}"
         mend = advice([label for _, label in bad], bool((values == 0).any()), len(names))
-        raise DataError(
-            f"{problems[0]}, {expected}; {mend}, or leave out all such rows with --skip-bad-rows."
-        )
+        raise _bad_rows.refusal(f"{problems[0]}, {expected}", mend)
     return values, problems
 
 

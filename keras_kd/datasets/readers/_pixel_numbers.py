@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_kd.errors import DataError
+from keras_kd.datasets.readers import _bad_rows
 
 # pixel0, pixel_1, Pixel0783, and 1x1 to 28x28, the row and the column.
 _COLUMN = re.compile(r"pixel[-_ ]?(\d{1,9})|(\d{1,9})x(\d{1,9})", re.IGNORECASE)
@@ -41,10 +41,7 @@ class PixelRow:
         try:
             return parsed(self.text, math.prod(self.shape)).reshape(self.shape)
         except ValueError as error:
-            raise DataError(
-                f"{self.place}: {error}; mend or remove the row, or leave out all such rows with"
-                " --skip-bad-rows."
-            ) from error
+            raise _bad_rows.refusal(f"{self.place}: {error}") from error
 
 
 def columns(names: Sequence[str]) -> list[str]:

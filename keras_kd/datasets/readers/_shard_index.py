@@ -18,7 +18,7 @@ from keras_kd._common.files import WrittenMeanwhileError, write_text
 from keras_kd._common.folders import cache_folder, private
 from keras_kd._common.identity import identity
 from keras_kd.datasets import SPLITS, decoding
-from keras_kd.datasets.readers import _parquet_files, _shard_files, _shard_rows
+from keras_kd.datasets.readers import _bad_rows, _parquet_files, _shard_files, _shard_rows
 from keras_kd.datasets.readers._shard_files import Found
 from keras_kd.datasets.readers._shard_rows import Row
 from keras_kd.errors import DataError
@@ -117,10 +117,10 @@ def _made(found: Found, decode_all: bool) -> Entry:
     if set(labels) == {None} and found.split not in SPLITS[1:] and not decode_all:
         first = f", its first row is {fields}" if fields else ""
         folders = ", unpack it and give the folder if its folders are the classes"
-        raise DataError(
+        raise _bad_rows.refusal(
             f"{url} has no labels{first}: expected"
-            f" {_shard_rows.LABELLED[_shard_files.form(url) or '']}; write"
-            f" them{folders * ('/' in fields)}, or leave out all such rows with --skip-bad-rows."
+            f" {_shard_rows.LABELLED[_shard_files.form(url) or '']}",
+            f"write them{folders * ('/' in fields)}",
         )
     counted = sorted(labels.items(), key=str)
     named = {name: sorted(values) for name, values in groups.items()}

@@ -13,6 +13,7 @@ from typing import Any
 from keras_kd._common import csv_files
 from keras_kd._common.checked_files import read_json
 from keras_kd._common.files import refuse_special
+from keras_kd._common.system_errors import reading_error
 from keras_kd.datasets import class_names
 from keras_kd.datasets.readers import _pixel_numbers, _splitting, _tree
 from keras_kd.datasets.readers._pixel_numbers import PixelRow
@@ -271,9 +272,7 @@ def _objects(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if text.strip():
                     yield line, read_json(text, dict)
     except OSError as error:
-        raise DataError(
-            f"{table} can't be read ({error.strerror}): check the path and its permissions."
-        ) from error
+        raise reading_error(table, error) from error
     except ValueError as error:
         raise DataError(
             f"{table}, line {line}: not one JSON object a line ({error}): mend the line."

@@ -25,7 +25,7 @@ import numpy as np
 from keras_kd._common import csv_files
 from keras_kd.datasets import SIZE, Samples, images
 from keras_kd.datasets.images import Size
-from keras_kd.datasets.readers import _fer2013_csv, _splitting, fer2013
+from keras_kd.datasets.readers import _bad_rows, _fer2013_csv, _splitting, fer2013
 from keras_kd.datasets.readers._fer2013_csv import USAGES
 from keras_kd.errors import DataError
 
@@ -67,10 +67,7 @@ def load_splits(
     tables = _fer2013_csv.read(pixels_file, splits, skip_bad_rows)
     _check_joined(votes_file, lines, usages, pixels_file, tables[splits[0]].usages)
     if problems and not skip_bad_rows:
-        raise DataError(
-            f"{min(problems.items())[1]}; mend the row, or leave out all such rows with"
-            " --skip-bad-rows."
-        )
+        raise _bad_rows.refusal(min(problems.items())[1], "mend the row")
     for split, table in tables.items():
         if not _have_votes(votes[table.rows]).any():
             raise DataError(

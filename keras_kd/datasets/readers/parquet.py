@@ -33,6 +33,7 @@ from keras_kd._common import arrays
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, decoding, images
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import (
+    _bad_rows,
     _boxes,
     _image_files,
     _numbering,
@@ -234,10 +235,7 @@ class _NamedFiles:
         try:
             return self._find(row.file.parent, row.path, split)
         except ValueError as error:
-            raise DataError(
-                f"{row.place}: {error}; mend or remove the row, or leave out all such rows with"
-                " --skip-bad-rows."
-            ) from error
+            raise _bad_rows.refusal(f"{row.place}: {error}") from error
 
 
 def _sources(shards: dict[str, list[Path]], files: _NamedFiles) -> Iterator[Path | bytes]:

@@ -29,7 +29,7 @@ import numpy as np
 from keras_kd._common import csv_files
 from keras_kd.datasets import SIZE, Samples, class_names
 from keras_kd.datasets.images import Size, height_width
-from keras_kd.datasets.readers import _image_files, _splitting, _tree
+from keras_kd.datasets.readers import _bad_rows, _image_files, _splitting, _tree
 from keras_kd.errors import DataError
 
 CLASS_NAMES = ("surprise", "fear", "disgust", "happy", "sad", "anger", "neutral")
@@ -135,10 +135,7 @@ def _entries(
             files.append(file)
         except ValueError as error:
             if not skip_bad_rows:
-                raise DataError(
-                    f"{where}: {error}; mend or remove the row, or leave out all such rows with"
-                    " --skip-bad-rows."
-                ) from error
+                raise _bad_rows.refusal(f"{where}: {error}") from error
             problems.append(f"{where}: {error}")
     for number, name in enumerate(CLASS_NAMES):
         if number not in labels:

@@ -28,6 +28,7 @@ from keras_kd._common.text import counted
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import (
+    _bad_rows,
     _image_files,
     _numbering,
     _parquet_labels,
@@ -260,11 +261,8 @@ def _shards(
             line = f"{found.url}: {count} rows have {has}"
             if not skip_bad_rows:
                 advice = _parquet_labels.advice([label], bool(counts[0]), len(names))
-                raise DataError(
-                    f"{line}, expected one of the {len(names)} classes"
-                    f" {class_names.numbered(names)}; {advice}, or leave out all such rows with"
-                    " --skip-bad-rows."
-                )
+                expected = f"one of the {len(names)} classes {class_names.numbered(names)}"
+                raise _bad_rows.refusal(f"{line}, expected {expected}", advice)
             skipped.append(line)
             left_out.append(repr(label))
         skipped += entry.problems

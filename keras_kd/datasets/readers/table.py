@@ -40,6 +40,7 @@ from keras_kd._common.text import counted
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import (
+    _bad_rows,
     _boxes,
     _image_files,
     _listings,
@@ -314,10 +315,7 @@ def _listing(
             file = row.pixels or find(row.table.parent, row.file, row.split)
         except ValueError as error:
             if not skip_bad_rows:
-                raise DataError(
-                    f"{row.place}: {error}; mend or remove the row, or leave out all such rows with"
-                    " --skip-bad-rows."
-                ) from error
+                raise _bad_rows.refusal(f"{row.place}: {error}") from error
             problems.append(f"{row.place}: {error}")
             continue
         numbers.append(number)

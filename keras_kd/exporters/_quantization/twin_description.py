@@ -14,7 +14,7 @@ import keras
 import numpy as np
 
 from keras_kd.errors import ExportError
-from keras_kd.exporters._quantization import twin_layers
+from keras_kd.exporters._quantization import INSTEAD, twin_layers
 from keras_kd.models.surgery.copies import as_functional
 from keras_kd.models.surgery.keras_internals import calls_in_order, is_graph
 
@@ -50,8 +50,8 @@ def describe(model: keras.Model) -> Description:
     last = description.layers[-1]
     if last["name"] != output:
         raise ExportError(
-            f"Other layers of {model.name} come after the one that gives its output: leave "
-            "them out, or use the format int8 or dynamic."
+            f"Other layers of {model.name} come after the one that gives its output: leave them"
+            f" out, or {INSTEAD}"
         )
     description.end = _end(last)
     if description.end and "activation" in last["arguments"]:

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 
 from keras_kd.errors import ExportError
+from keras_kd.exporters._quantization import INSTEAD
 from keras_kd.models.surgery.keras_internals import is_of_keras_or_keras_kd
 
 _CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "use_bias", "activation")
@@ -108,7 +109,7 @@ def kind_of(layer: Any, inputs: int, model: keras.Model) -> str:
     if not known:
         raise ExportError(
             f"{layer.name} of {model.name} is {_spelled(layer)}, which can't be quantized in"
-            " training: use the format int8 or dynamic."
+            f" training: {INSTEAD}"
         )
     return kinds[0]
 
@@ -158,23 +159,24 @@ def arguments_of(layer: keras.Layer, kind: str, model: keras.Model) -> dict[str,
     """
     config = layer.get_config()
     for name, value in config.items():
-        known = name in CARRIED[kind] or name in _WITHOUT_EFFECT
-        if known or name.endswith(_WITHOUT_EFFECT_ENDS):
-            continue
-        if name not in _ONLY or value != _ONLY[name]:
+        if not _can_have(kind, name, value):
             raise ExportError(
                 f"{layer.name} of {model.name} has {name}={value!r}, which its twin for"
-                " quantization-aware training can't have: use the format int8 or dynamic."
+                f" quantization-aware training can't have: {INSTEAD}"
             )
     activation = config.get("activation", "linear")
     if activation not in (*ACTIVATIONS, "log_softmax", *ACTIVATION_LAYERS):
         raise refused_activation(layer.name, model.name, activation)
-    if config.get("padding") == "causal":
-        raise ExportError(
-            f"{layer.name} of {model.name} has padding='causal', which its twin for"
-            " quantization-aware training can't have: use the format int8 or dynamic."
-        )
     return {name: config[name] for name in CARRIED[kind] if name in config}
+
+
+def _can_have(kind: str, name: str, value: Any) -> bool:
+    """Whether a twin has a layer's setting, or is the same without it."""
+    if name in CARRIED[kind]:
+        return (name, value) != ("padding", "causal")
+    if name in _WITHOUT_EFFECT or name.endswith(_WITHOUT_EFFECT_ENDS):
+        return True
+    return name in _ONLY and value == _ONLY[name]
 
 
 def refused_activation(layer: str, model: str, activation: Any) -> ExportError:
@@ -182,5 +184,5 @@ def refused_activation(layer: str, model: str, activation: Any) -> ExportError:
     named = activation if isinstance(activation, str) else str(activation.get("class_name"))
     return ExportError(
         f"{layer} of {model} has the activation {named}, which can't be quantized in training (only"
-        f" {', '.join((*ACTIVATIONS, *ACTIVATION_LAYERS))}): use the format int8 or dynamic."
+        f" {', '.join((*ACTIVATIONS, *ACTIVATION_LAYERS))}): {INSTEAD}"
     )

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_kd._common import quick_start
 from keras_kd.errors import ExportError
+from keras_kd.exporters._quantization import INSTEAD
 
 _WORKER = "keras_kd.exporters._quantization.worker"
 
@@ -88,13 +89,11 @@ def _require_done(code: int, errors: Path) -> None:
         raise ExportError(
             "Quantization-aware training was ended by"
             f" {signal.Signals(-code).name}, as happens where memory runs out:"
-            " close other programs, lower --batch-size, or use the format int8 or dynamic."
+            f" close other programs, lower --batch-size, or {INSTEAD}"
         )
     if code:
         last = _reason(errors.read_text())
-        raise ExportError(
-            f"Quantization-aware training failed ({last}): use the format int8 or dynamic."
-        )
+        raise ExportError(f"Quantization-aware training failed ({last}): {INSTEAD}")
 
 
 def _reason(text: str) -> str:

@@ -25,6 +25,7 @@ TOLERANCE = 1e-4
 NEEDS_SAMPLES = False
 IO = ("float", "app")
 OPSET = 18
+_INSTEAD = "use the format float32 or saved_model."
 
 
 def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
@@ -39,8 +40,7 @@ def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
             )
     except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError) as error:
         raise ExportError(
-            f"tf2onnx can't convert {serving.model.name} ({first_line(error)}): use the format "
-            "float32 or saved_model."
+            f"tf2onnx can't convert {serving.model.name} ({first_line(error)}): {_INSTEAD}"
         ) from error
     _require_known(proto, serving)
     _keep_padding(proto)
@@ -55,9 +55,9 @@ def _require_known(proto: Any, serving: Serving) -> None:
     if left:
         layers = {name for node in left for name in layers_of(node, serving.model)}
         raise ExportError(
-            f"tf2onnx can't convert {', '.join(sorted(layers)) or left[0]}, which TensorFlow "
-            "computes in a function of its own, as it does the groups of a convolution: use the "
-            "format float32 or saved_model."
+            f"tf2onnx can't convert {', '.join(sorted(layers)) or left[0]}, which TensorFlow"
+            " computes in a function of its own, as it does the groups of a convolution:"
+            f" {_INSTEAD}"
         )
 
 
@@ -127,14 +127,13 @@ def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's exceptions have no public type in common
         raise ExportError(
-            f"ONNX Runtime can't load the converted file ({first_line(error)}): use the format "
-            "float32 or saved_model."
+            f"ONNX Runtime can't load the converted file ({first_line(error)}): {_INSTEAD}"
         ) from error
     image, *open_ones = session.get_inputs()
     if open_ones:
         raise ExportError(
             f"tf2onnx left constants open ({', '.join(one.name for one in open_ones)}): replace the"
-            " layer of that name, or use the format float32 or saved_model."
+            f" layer of that name, or {_INSTEAD}"
         )
     as_input = images.astype(TYPES[image.type])
     rows = [session.run(None, {image.name: row[None]}) for row in as_input]
