@@ -10,7 +10,7 @@ import pandas as pd
 NAMES = ("angry", "happy", "neutral")
 
 
-def write(path, chances, rate=10.0, quality=1.0, values=None, face=1, times=None):
+def write(path, chances, rate=10.0, quality=1.0, values=None, face=1, times=None, names=NAMES):
     """A recording of probabilities (T, 3), NaN rows for frames without a face, at `rate` or
     `times`.
     """
@@ -30,7 +30,7 @@ def write(path, chances, rate=10.0, quality=1.0, values=None, face=1, times=None
                 "detection_score": 0.9,
                 "quality": quality,
             }
-            | {f"p_{name}": value for name, value in zip(NAMES, row, strict=True)}
+            | {f"p_{name}": value for name, value in zip(names, row, strict=True)}
             | own
             | {"sharpness": 0.2, "roll": 0, "turn": 0.1}
         )
@@ -41,7 +41,7 @@ def write(path, chances, rate=10.0, quality=1.0, values=None, face=1, times=None
         "box",
         "detection_score",
         "quality",
-        *(f"p_{name}" for name in NAMES),
+        *(f"p_{name}" for name in names),
     ]
     table = pd.DataFrame(rows, columns=[*columns, *(values or {}), "sharpness", "roll", "turn"])
     table["face_id"] = table["face_id"].astype("Int64")

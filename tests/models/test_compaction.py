@@ -6,45 +6,20 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from random_models import assert_equal, logits, random_images, randomised
 
 from keras_kd import models
 from keras_kd.errors import ModelError
 from keras_kd.models.surgery.compaction import (
     CompactConv2D,
-    CompactPadding2D,
     compact,
     dead_weights,
     expand,
 )
-from keras_kd.models.surgery.copies import copied
 
 # Issue of the project: 80.2 -> 36.2, 20.1 -> 9.1, 5.0 -> 2.3, 1.26 -> 0.57 million parameters at
 # 64x64.
 COMPACT = {"resemotenet": 36.2, "A": 9.07, "B": 2.275, "C": 0.5746}
-
-
-def _images(shape, count=4, seed=1):
-    return np.random.default_rng(seed).normal(size=(count, *shape)).astype(np.float32)
-
-
-def _randomised(model, seed=0):
-    """No weight is 0 and no batch norm does nothing, or a wrong cut might not show."""
-    random = np.random.default_rng(seed)
-    for weight in model.weights:
-        sign = (
-            1 if weight.path.endswith("moving_variance") else random.choice([-1, 1], weight.shape)
-        )
-        weight.assign(random.uniform(0.1, 0.5, weight.shape) * sign)
-    return model
-
-
-def _logits(model, images):
-    return np.asarray(model(images, training=False))
-
-
-def _assert_equal(found, expected):
-    # oneDNN may choose another algorithm, which adds in another order, for the smaller kernel.
-    assert np.abs(found - expected).max() <= 1e-5 * max(1, np.abs(expected).max())
 
 
 @pytest.mark.parametrize("name", COMPACT)
@@ -53,7 +28,7 @@ def test_resemotenets_shrink_and_stay_equal(name):
     small = compact(model)
     assert small.count_params() / 1e6 == pytest.approx(COMPACT[name], rel=2e-3)
     images = np.random.default_rng(2).integers(0, 256, (2, 64, 64, 3), np.uint8)
-    _assert_equal(_logits(small, images), _logits(model, images))
+    assert_equal(logits(small, images), logits(model, images))
 
 
 @pytest.mark.parametrize("shape", [(48, 48, 3), (40, 56, 3), (64, 64, 1)])
@@ -68,8 +43,8 @@ def test_expanded_again_a_model_has_its_published_shape_and_predicts_equal(shape
     assert [layer.name for layer in again.layers] == [layer.name for layer in model.layers]
     assert [type(layer) for layer in again.layers] == [type(layer) for layer in model.layers]
     images = np.random.default_rng(2).integers(0, 256, (3, *shape), np.uint8)
-    _assert_equal(_logits(small, images), _logits(model, images))
-    _assert_equal(_logits(again, images), _logits(model, images))
+    assert_equal(logits(small, images), logits(model, images))
+    assert_equal(logits(again, images), logits(model, images))
     # The taps that were kept are the very same numbers; all others are zero.
     for found, original in zip(again.get_weights(), model.get_weights(), strict=True):
         assert np.all((found == original) | (found == 0))
@@ -103,21 +78,21 @@ def _stack(random):
             x = layers.ZeroPadding2D(tuple(map(tuple, zeros)))(x)
         x = layers.Conv2D(3, kernel, stride, padding)(x)
         x = layers.ReLU()(layers.BatchNormalization()(x)) if random.random() < 0.5 else x
-    return _randomised(keras.Model(image, x), int(random.integers(1000)))
+    return randomised(keras.Model(image, x), int(random.integers(1000)))
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_random_stacks_stay_equal(seed):
     model = _stack(np.random.default_rng(seed))
-    images = _images(model.input_shape[1:])
+    images = random_images(model.input_shape[1:])
     small = compact(model)
     assert small.output_shape == model.output_shape
-    _assert_equal(_logits(small, images), _logits(model, images))
+    assert_equal(logits(small, images), logits(model, images))
     again = expand(small)
     assert [weight.shape for weight in again.get_weights()] == [
         weight.shape for weight in model.get_weights()
     ]
-    _assert_equal(_logits(again, images), _logits(model, images))
+    assert_equal(logits(again, images), logits(model, images))
 
 
 def _dead_by_trial(size, kernel, stride, zeros):
@@ -126,9 +101,9 @@ def _dead_by_trial(size, kernel, stride, zeros):
     """
     image = keras.Input((*size, 1))
     padded = layers.ZeroPadding2D(zeros)(image)
-    model = _randomised(keras.Model(image, layers.Conv2D(1, kernel, stride)(padded)))
-    images = _images((*size, 1), count=8)
-    before, (weight, bias) = _logits(model, images), model.get_weights()
+    model = randomised(keras.Model(image, layers.Conv2D(1, kernel, stride)(padded)))
+    images = random_images((*size, 1), count=8)
+    before, (weight, bias) = logits(model, images), model.get_weights()
     dead = []
     for axis in (0, 1):
         dead.append([])
@@ -136,7 +111,7 @@ def _dead_by_trial(size, kernel, stride, zeros):
             changed = weight.copy()
             changed[(slice(None),) * axis + (tap,)] += 10
             model.set_weights([changed, bias])
-            if np.array_equal(_logits(model, images), before):
+            if np.array_equal(logits(model, images), before):
                 dead[axis].append(tap)
     model.set_weights([weight, bias])
     return model, dead
@@ -166,7 +141,7 @@ def test_the_taps_found_dead_are_those_that_change_nothing(size, kernel, stride,
         # What is dead at either end is cut; a dead tap between live ones must stay.
         live = [tap for tap in range(kernel[axis]) if tap not in dead[axis]]
         assert list(kept) == list(range(live[0], live[-1] + 1))
-    _assert_equal(_logits(small, _images((*size, 1))), _logits(model, _images((*size, 1))))
+    assert_equal(logits(small, random_images((*size, 1))), logits(model, random_images((*size, 1))))
 
 
 def test_dead_taps_have_no_gradient_and_live_ones_have():
@@ -197,82 +172,10 @@ def test_sequential_models_are_compacted_too():
         model.add(layers.Conv2D(4, 3, padding="same", activation="relu"))
     model.add(layers.Flatten())
     model.add(layers.Dense(3))
-    _randomised(model)
+    randomised(model)
     small = compact(model)
     assert small.name == "line" and small.count_params() == (2 * 4 + 4) + (4 * 4 + 4) + (4 * 3 + 3)
-    _assert_equal(_logits(small, _images((1, 1, 2))), _logits(model, _images((1, 1, 2))))
-
-
-def _block(kind):
-    """A model of 1x1 images with two convolutions of dead taps, one behind a ZeroPadding2D."""
-    parts = [
-        layers.Conv2D(3, 3, padding="same", name="same"),
-        layers.ZeroPadding2D(1, name="pad"),
-        layers.Conv2D(3, 3, name="valid"),
-    ]
-    if kind == "Sequential":
-        return keras.Sequential([keras.Input((1, 1, 3)), *parts], name="block")
-    x = image = keras.Input((1, 1, 3))
-    for part in parts:
-        x = part(x)
-    return keras.Model(image, x, name="block")
-
-
-@pytest.mark.parametrize("kind", ["Sequential", "Functional"])
-def test_nested_models_are_compacted_too(kind):
-    image, block = keras.Input((2, 2, 3)), _block(kind)
-    # A layer outside of the block has the name of one inside.
-    x = layers.Conv2D(3, 2, name="same")(image)
-    model = _randomised(keras.Model(image, layers.Add()([block(x), block(block(x))])))
-    small, images = compact(model), _images((2, 2, 3))
-    assert model.count_params() - small.count_params() == 2 * 8 * 9
-    _assert_equal(_logits(small, images), _logits(model, images))
-    again = expand(small)
-    assert [one.shape for one in again.weights] == [one.shape for one in model.weights]
-    _assert_equal(_logits(again, images), _logits(model, images))
-
-
-def test_a_nested_convolution_that_needs_zeros_before_it_is_left_alone():
-    inner = keras.Sequential([keras.Input((2, 2, 3)), layers.Conv2D(3, 5, padding="same")])
-    image = keras.Input((2, 2, 3))
-    model = keras.Model(image, inner(image))
-    assert compact(model) is model
-
-
-@pytest.mark.parametrize("cut", ["by a layer before", "by itself"])
-def test_what_another_model_has_in_common_is_left_alone(cut):
-    """A network and its features, of which one is nested or both are."""
-    image = keras.Input((2, 2, 3))
-    if cut == "by itself":
-        conv = layers.Conv2D(3, 5, padding="same")(image)
-        outputs = [layers.Flatten()(conv), keras.Model(image, conv)(image)]
-    else:
-        padded = layers.ZeroPadding2D(2)(image)
-        conv = layers.Conv2D(3, 5)(padded)
-        outputs = [keras.Model(image, one)(image) for one in (padded, conv)]
-    model = _randomised(keras.Model(image, outputs))
-    images = _images((2, 2, 3))
-    for found, expected in zip(compact(model)(images), model(images), strict=True):
-        assert found.shape == expected.shape
-        _assert_equal(np.asarray(found), np.asarray(expected))
-
-
-@pytest.mark.parametrize("kind", ["Sequential", "Functional"])
-def test_a_compact_model_is_expanded_inside_another(kind):
-    image = keras.Input((2, 2, 3))
-    conv = layers.Conv2D(4, 5, padding="same", activation="relu", name="conv")
-    body = _randomised(keras.Model(image, conv(image)))
-    small = compact(body)
-    assert [type(layer) for layer in small.layers[1:]] == [CompactPadding2D, CompactConv2D]
-    if kind == "Sequential":
-        small = keras.Sequential(small.layers)
-    # The mean is of any size: zeros that stay before the published kernel would change it.
-    pooled = layers.GlobalAveragePooling2D()
-    whole = keras.Model(image, pooled(small(image)))
-    # A training and a file make all layers anew from their configurations.
-    again, images = copied(expand(whole)), _images((2, 2, 3))
-    _assert_equal(_logits(again, images), _logits(body, images).mean((1, 2)))
-    assert [one.shape for one in again.weights] == [one.shape for one in body.weights]
+    assert_equal(logits(small, random_images((1, 1, 2))), logits(model, random_images((1, 1, 2))))
 
 
 @pytest.mark.parametrize("padded", ["by itself", "by a layer"])
@@ -287,7 +190,7 @@ def test_zeros_that_compact_models_show_stay_when_they_are_expanded(padded, show
     zeros = small.get_layer("conv_zeros").output
     both = [zeros if shown == "output" else layers.Flatten()(zeros), small.output]
     whole = keras.Model(small.input, both)
-    again, images = expand(whole), _images((2, 2, 3))
+    again, images = expand(whole), random_images((2, 2, 3))
     # The other convolution has its taps again.
     assert again.get_layer("other").kernel_size == (5, 5)
     for found, expected in zip(again(images), whole(images), strict=True):
@@ -297,52 +200,22 @@ def test_zeros_that_compact_models_show_stay_when_they_are_expanded(padded, show
 def test_zeros_before_a_convolution_that_pads_itself_are_pixels_to_it():
     image = keras.Input((1, 1, 3))
     x = layers.ZeroPadding2D(((1, 0), (0, 0)))(image)
-    model = _randomised(keras.Model(image, layers.Conv2D(4, 3, padding="same")(x)))
-    small, images = compact(model), _images((1, 1, 3))
+    model = randomised(keras.Model(image, layers.Conv2D(4, 3, padding="same")(x)))
+    small, images = compact(model), random_images((1, 1, 3))
     # The padded image is 2 high and 1 wide: each row of three taps has a live one in the middle.
     assert small.layers[-1].kernel.shape[:2] == (3, 1)
-    _assert_equal(_logits(small, images), _logits(model, images))
-    _assert_equal(_logits(expand(small), images), _logits(model, images))
-
-
-def test_a_convolution_used_twice_is_left_alone():
-    image = keras.Input((4, 4, 2))
-    shared = layers.Conv2D(2, 3, padding="same", name="shared")
-    one, many = shared(layers.AveragePooling2D(4)(image)), shared(image)
-    own = layers.Conv2D(2, 3, padding="same", name="own")(one)
-    model = _randomised(
-        keras.Model(image, layers.Concatenate()([layers.Flatten()(own), layers.Flatten()(many)]))
-    )
-    small = compact(model)
-    assert small.get_layer("shared").kernel.shape == (3, 3, 2, 2)
-    assert small.get_layer("own").kernel.shape == (1, 1, 2, 2)
-    _assert_equal(_logits(small, _images((4, 4, 2))), _logits(model, _images((4, 4, 2))))
-
-
-@pytest.mark.parametrize("seen", ["as an output", "by another layer"])
-def test_padding_that_others_see_too_stays(seen):
-    image = keras.Input((1, 1, 2))
-    padded = layers.ZeroPadding2D(1)(image)
-    outputs = [padded, layers.Conv2D(2, 3)(padded)]
-    if seen == "by another layer":
-        outputs = layers.Concatenate()([layers.Flatten()(output) for output in outputs])
-    model = _randomised(keras.Model(image, outputs))
-    found, expected = (
-        keras.tree.flatten(each(_images((1, 1, 2)), training=False))
-        for each in (compact(model), model)
-    )
-    for left, right in zip(found, expected, strict=True):
-        _assert_equal(np.asarray(left), np.asarray(right))
+    assert_equal(logits(small, images), logits(model, images))
+    assert_equal(logits(expand(small), images), logits(model, images))
 
 
 def test_strides_that_step_over_all_data_give_the_bias():
     image = keras.Input((1, 1, 2))
-    model = _randomised(
+    model = randomised(
         keras.Model(image, layers.Conv2D(3, 1, strides=2)(layers.ZeroPadding2D(1)(image)))
     )
     assert compact(model) is model
     np.testing.assert_array_equal(
-        _logits(model, _images((1, 1, 2)))[0, 1, 1], model.layers[-1].bias
+        logits(model, random_images((1, 1, 2)))[0, 1, 1], model.layers[-1].bias
     )
 
 
@@ -351,10 +224,10 @@ def test_other_kinds_of_convolution_are_left_alone():
     x = layers.AveragePooling2D(2)(layers.DepthwiseConv2D(3, padding="same")(image))
     x = layers.Conv2D(4, 3, padding="same", dilation_rate=2)(x)
     x = layers.Conv2D(4, 3, padding="same", groups=2, name="groups")(x)
-    model = _randomised(keras.Model(image, x))
+    model = randomised(keras.Model(image, x))
     small = compact(model)
     assert [layer.name for layer in small.layers if isinstance(layer, CompactConv2D)] == ["groups"]
-    _assert_equal(_logits(small, _images((2, 2, 4))), _logits(model, _images((2, 2, 4))))
+    assert_equal(logits(small, random_images((2, 2, 4))), logits(model, random_images((2, 2, 4))))
 
 
 def test_open_sizes_are_left_alone():
@@ -383,7 +256,7 @@ def test_compact_models_are_saved_and_loaded(tmp_path):
     small.save(tmp_path / "small.keras")
     loaded = keras.models.load_model(tmp_path / "small.keras")
     images = np.random.default_rng(2).integers(0, 256, (3, 16, 16, 3), np.uint8)
-    np.testing.assert_array_equal(_logits(loaded, images), _logits(small, images))
+    np.testing.assert_array_equal(logits(loaded, images), logits(small, images))
     assert (
         expand(loaded).count_params() == models.build("C", input_shape=(16, 16, 3)).count_params()
     )
@@ -422,24 +295,24 @@ def test_padding_that_a_subclass_fills_otherwise_is_no_zeros():
     image = keras.Input((2, 2, 3))
     x = layers.Conv2D(4, 3, strides=2)(Mirrored(1)(image))
     model = keras.Model(image, layers.Flatten()(x))
-    images = _images((2, 2, 3))
-    _assert_equal(_logits(compact(model), images), _logits(model, images))
+    images = random_images((2, 2, 3))
+    assert_equal(logits(compact(model), images), logits(model, images))
 
 
 def test_padding_of_other_axes_is_no_padding_of_the_image():
     image = keras.Input((3, 3, 3))
     padded = layers.ZeroPadding2D(1, data_format="channels_first")(image)  # of width and channels
-    model = _randomised(keras.Model(image, layers.Flatten()(layers.Conv2D(4, 3)(padded))))
-    images = _images((3, 3, 3))
-    _assert_equal(_logits(compact(model), images), _logits(model, images))
+    model = randomised(keras.Model(image, layers.Flatten()(layers.Conv2D(4, 3)(padded))))
+    images = random_images((3, 3, 3))
+    assert_equal(logits(compact(model), images), logits(model, images))
 
 
 def test_a_layer_may_have_the_name_of_the_zeros():
     image = keras.Input((2, 2, 3))
     x = layers.Conv2D(4, 5, padding="same", name="conv")(image)
-    model = _randomised(keras.Model(image, layers.ReLU(name="conv_zeros")(x)))
-    images = _images((2, 2, 3))
+    model = randomised(keras.Model(image, layers.ReLU(name="conv_zeros")(x)))
+    images = random_images((2, 2, 3))
     small = compact(model)
     assert small.count_params() < model.count_params()
-    _assert_equal(_logits(small, images), _logits(model, images))
-    _assert_equal(_logits(expand(small), images), _logits(model, images))
+    assert_equal(logits(small, images), logits(model, images))
+    assert_equal(logits(expand(small), images), logits(model, images))

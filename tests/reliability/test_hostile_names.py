@@ -1,5 +1,5 @@
-"""Names from outside, of classes, tasks, files and groups: no element, formula, code or path of
-theirs gets out.
+"""Names from outside, of classes, tasks, files and groups: no element, formula or code of theirs
+gets out.
 """
 
 from __future__ import annotations
@@ -10,25 +10,20 @@ import io
 import re
 from collections import Counter
 from html.parser import HTMLParser
-from http.client import HTTPConnection
 from pathlib import Path
-from threading import Thread
 from xml.etree import ElementTree
 
+import drawn_timeline
 import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
-from keras_kd.cli import output
 from markdown_it import MarkdownIt
-from PIL import Image
 
-from keras_kd import datasets, errors
 from keras_kd._common import text
 from keras_kd._common.markdown import escaped
 from keras_kd.datasets.pixel_values import PixelValues
-from keras_kd.errors import ConfigError, DataError, ExportError, KerasKDError, ModelError
 from keras_kd.exporters import ExportReport, _guide_code, guide
 from keras_kd.exporters._bundle_card import bundle_card
 from keras_kd.reports import model_card
@@ -38,9 +33,7 @@ from keras_kd.sessions import (
     _page,
     _session_files,
     _timeline,
-    analysis,
     comparison,
-    web,
 )
 from keras_kd.sessions._timeline import Options, Task
 
@@ -78,25 +71,10 @@ class Page(HTMLParser):
 
 def _recording(path: Path, names: tuple[str, ...]) -> Path:
     """Forty seconds in which each class has its turn, the last one's twice as long."""
-    rows = []
-    for number in range(400):
-        chances = dict.fromkeys((f"p_{name}" for name in names), 0.05)
-        chances[f"p_{names[min(number // 100, 2)]}"] = 0.9
-        face = {"face_id": 1, "box": "1.0 1.0 50.0 50.0", "detection_score": 0.9, "quality": 0.9}
-        rows.append(
-            {
-                "frame": number,
-                "time_s": number / 10,
-                **face,
-                **chances,
-                "sharpness": 0.2,
-                "roll": 0,
-                "turn": 0,
-            }
-        )
+    chances = np.full((400, 3), 0.05)
+    chances[np.arange(400), np.minimum(np.arange(400) // 100, 2)] = 0.9
     path.parent.mkdir(parents=True, exist_ok=True)
-    pd.DataFrame(rows).to_csv(path, index=False)
-    return path
+    return drawn_timeline.write(path, chances, names=names)
 
 
 def _timeline_of(folder: Path, names: tuple[str, ...]) -> _timeline.Timeline:
@@ -292,112 +270,9 @@ def test_subtitles_and_annotations_hold_names_as_text(tmp_path: Path) -> None:
     assert len(values) == len(_exports.records(timeline)) and all(values)
 
 
-@pytest.mark.parametrize("video", ["...mp4", "..mp4"])
-def test_a_video_cannot_be_called_so_that_its_results_leave_the_folder(
-    video: str, tmp_path: Path
-) -> None:
-    (tmp_path / video).write_bytes(b"")
-    with pytest.raises(
-        ConfigError, match="can't be the name of a folder in .*out: rename the recording"
-    ):
-        analysis.analyze(
-            [str(tmp_path / video)], tmp_path / "out", None, None, analysis.Recipe(), Options()
-        )
-    with pytest.raises(ConfigError, match="can't be the name of a folder"):
-        analysis.analyze(
-            ["../../x"], tmp_path / "out", None, None, analysis.Recipe(), Options(), camera=True
-        )
-    assert [file.name for file in tmp_path.iterdir()] == [video]
-
-
-@pytest.mark.parametrize(
-    "name", ["../../../out/1.jpg", "/etc/1.jpg", "x/../../../../1.jpg", "a\0.jpg"]
-)
-def test_a_list_cannot_name_images_outside_of_its_folder(name: str, tmp_path: Path) -> None:
-    for folder in (tmp_path / "out", tmp_path / "data" / "Image" / "aligned"):
-        folder.mkdir(parents=True)
-    Image.new("L", (8, 8)).save(tmp_path / "out" / "1_aligned.jpg")
-    (tmp_path / "data" / "list_patition_label.txt").write_text(f"{name} 1\n")
-    told = "there is no image" if "\0" in name else "lies outside"
-    with pytest.raises(DataError, match=f"label.txt, line 1: .*{told}"):
-        datasets.load(f"rafdb:{tmp_path / 'data'}", "train")
-
-
-UNPRINTABLE = ("line\nbreak", "\x1b[2J", "\u202egnp.exe", "\x7f", "a" * 300)
-
-
-@pytest.mark.parametrize("name", UNPRINTABLE)
-def test_class_names_that_no_line_can_hold_are_refused_where_they_come_in(
-    name: str, tmp_path: Path
-) -> None:
-    with pytest.raises(DataError, match="class name .* is not 1 to 200 printable characters"):
-        _timeline.load(_recording(tmp_path / "p1.csv", (name, "b", "c")), Options())
-    if len(name) < 200:
-        for folder in (name, "b"):
-            (tmp_path / "data" / folder).mkdir(parents=True)
-            Image.new("L", (8, 8)).save(tmp_path / "data" / folder / "1.png")
-        with pytest.raises(
-            DataError, match="class name .* is not 1 to 200 printable characters: rename the folder"
-        ):
-            datasets.load(f"folder:{tmp_path / 'data'}", "train")
-
-
-@pytest.mark.parametrize("content", [b"a\n\x1b[2J\n", b"a\n\nb\n", b"\xff\n", b"a" * 300])
-def test_so_are_those_of_labels_txt(content: bytes, tmp_path: Path) -> None:
-    from keras_kd.runtimes import predictors
-
-    (tmp_path / "labels.txt").write_bytes(content)
-    with pytest.raises(ModelError, match="labels.txt can't be read as a list of class names"):
-        predictors.load(tmp_path / "model.tflite")
-
-
-def test_so_are_those_given_to_an_export(tmp_path: Path) -> None:
-    from keras_kd import export, models
-
-    with pytest.raises(ExportError, match="class name 'a.nb' is not"):
-        export(
-            models.build("C", 2), tmp_path / "m.tflite", format="float32", class_names=("a\nb", "c")
-        )
-
-
-@pytest.mark.parametrize("name", UNPRINTABLE[:4])
-def test_nothing_from_outside_drives_the_terminal(name: str, capsys: pytest.CaptureFixture) -> None:
-    assert str(KerasKDError(f"{name} is no image")).isprintable()
-    assert len(str(DataError("x" * 10**6))) == errors.LONGEST
-    output.show_table([("class", name), (name, "1")])
-    assert all(line.isprintable() for line in capsys.readouterr().out.splitlines())
-
-
 @pytest.mark.parametrize(
     "name", [SCRIPT, "a`b", "*x*", "_x_", "[a](b)", "a|b", "# a", "&lt;", "~~a~~"]
 )
 def test_escaped_names_read_as_they_are(name: str) -> None:
     assert _rendered(escaped(name)).words.strip() == name
     assert _rendered(escaped(name)).elements == [("p", ())]
-
-
-@pytest.mark.parametrize(
-    "asked",
-    [
-        "/../secret",
-        "/%2e%2e/secret",
-        "//../secret",
-        "/..%2fsecret",
-        "/x/../../secret",
-        "/..\\secret",
-    ],
-)
-def test_the_browser_pages_server_gives_nothing_from_outside(asked: str, tmp_path: Path) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "index.html").write_text("a page")
-    (tmp_path / "secret").write_text("a secret")
-    with web.server(tmp_path / "site", 0) as server:
-        Thread(target=server.serve_forever, daemon=True).start()
-        answers = []
-        for path in ("/index.html", asked):
-            connection = HTTPConnection("127.0.0.1", server.server_port, timeout=60)
-            connection.request("GET", path)
-            answers.append(connection.getresponse().status)
-            connection.close()
-        server.shutdown()
-    assert answers == [200, 404]

@@ -1,4 +1,4 @@
-"""Feeding, schedules, and training that is stopped anywhere and ends as if it never was."""
+"""Schedules, and training that is stopped anywhere and ends as if it never was."""
 
 from __future__ import annotations
 
@@ -14,111 +14,16 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from keras import layers
+import small_training
+from small_training import STEPS, VALIDATION, new_distiller, training_batches
 
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
-from keras_kd.teachers.views import Views
 from keras_kd.training import optimizers, state
-from keras_kd.training.batches import TrainingBatches
 from keras_kd.training.fitting import fit, load_weights
 from keras_kd.training.scores import best_epoch
 
-RANDOM = np.random.default_rng(0)
-IMAGES = RANDOM.integers(0, 256, (44, 8, 8, 1), dtype=np.uint8)
-LABELS = RANDOM.integers(0, 3, 44)
-LOGITS = RANDOM.normal(0, 2, (44, 2, 3)).astype(np.float16)
-VALIDATION = (IMAGES[::-1, :, ::-1], LABELS[::-1])
-STEPS = 5
 
-
-def _batches(**changes):
-    options = {
-        "images": IMAGES,
-        "labels": LABELS,
-        "views": Views("mirror", 44),
-        "batch_size": 8,
-        "seed": 3,
-    }
-    return TrainingBatches(**{**options, "teacher_logits": LOGITS, **changes})
-
-
-def _distiller(schedule="cosine", epochs=4, policy="float32", units=3, alpha=0.15, ema=0.0):
-    """With all that a resumed training could forget: momentum, schedule, batch norm, dropout, loss
-    scale.
-    """
-    image = keras.Input((8, 8, 1))
-    x = layers.Rescaling(1 / 255, dtype=policy)(image)
-    x = layers.Conv2D(units, 3, kernel_initializer=keras.initializers.HeUniform(1), dtype=policy)(x)
-    x = layers.ReLU(dtype=policy)(layers.BatchNormalization(momentum=0.9, dtype=policy)(x))
-    x = layers.Dropout(0.4, seed=2, dtype=policy)(layers.Flatten(dtype=policy)(x))
-    logits = layers.Dense(
-        3, kernel_initializer=keras.initializers.GlorotUniform(3), dtype="float32"
-    )(x)
-    distiller = Distiller(keras.Model(image, logits), alpha=alpha)
-    distiller.compile(
-        optimizers.sgd(schedule, 0.1, 1e-3, STEPS * epochs, ema=ema), metrics=["accuracy"]
-    )
-    return distiller
-
-
-# --- the batches ---
-def test_every_epoch_shows_every_image_once_in_an_order_of_its_own():
-    images, labels = np.arange(40, dtype=np.uint8).reshape(40, 1, 1, 1), np.arange(40)
-    batches = TrainingBatches(images, labels, Views("none", 40), 8, 3).from_step(0, 0)
-    epochs = [[next(batches) for _ in range(5)] for _ in range(3)]
-    orders = [np.concatenate([y for _, y in epoch]) for epoch in epochs]
-    for order, epoch in zip(orders, epochs, strict=True):
-        assert sorted(order) == list(range(40)) and list(order) != sorted(order)
-        np.testing.assert_array_equal(np.concatenate([x for x, _ in epoch]).ravel(), order)
-    assert not np.array_equal(orders[0], orders[1]) and not np.array_equal(orders[1], orders[2])
-
-
-def test_a_feed_goes_on_from_any_step():
-    whole = _batches().from_step(0, 0)
-    expected = [next(whole) for _ in range(3 * STEPS)]
-    for epoch, step in ((0, 3), (1, 0), (2, 4)):
-        images, y = next(_batches().from_step(epoch, step))
-        wanted = expected[epoch * STEPS + step]
-        np.testing.assert_array_equal(images, wanted[0])
-        np.testing.assert_array_equal(y["teacher"], wanted[1]["teacher"])
-    other = next(_batches(seed=4).from_step(0, 0))
-    assert not np.array_equal(other[0], expected[0][0])
-
-
-def test_logits_are_those_of_the_very_pixels():
-    """Each image and its logits carry the row; the mirrored view carries it on the other side."""
-    images = np.zeros((44, 8, 8, 1), np.uint8)
-    images[:, 0, 0, 0] = np.arange(44)
-    logits = (
-        np.stack([np.arange(44) + 100, np.arange(44) + 200], 1)[:, :, None]
-        .repeat(3, 2)
-        .astype(np.float16)
-    )
-    batches, views = (
-        _batches(images=images, labels=np.arange(44), teacher_logits=logits).from_step(0, 0),
-        [],
-    )
-    for _ in range(2 * STEPS):
-        pixels, y = next(batches)
-        mirrored = (y["teacher"][:, 0] >= 200).astype(int)
-        assert y["teacher"].dtype == np.float32 and pixels.dtype == np.uint8
-        np.testing.assert_array_equal(y["teacher"][:, 0] - 100 * (1 + mirrored), y["label"])
-        np.testing.assert_array_equal(pixels[np.arange(8), 0, -mirrored, 0], y["label"])
-        views += list(mirrored)
-    assert 0.25 < np.mean(views) < 0.75
-
-
-def test_a_feed_of_few_images_has_one_step():
-    batches = _batches(
-        images=IMAGES[:3], labels=LABELS[:3], views=Views("none", 3), teacher_logits=None
-    )
-    assert batches.steps == 1 and _batches().steps == STEPS
-    pixels, labels = next(batches.from_step(0, 0))
-    assert len(pixels) == 3 and sorted(labels) == sorted(LABELS[:3])
-
-
-# --- stop and go on ---
 class Stop(Exception):
     """Stands for the end of the process."""
 
@@ -141,15 +46,15 @@ def _trained(folder, epochs=4, stops=(), callbacks=list, **options):
     for steps in stops:
         with pytest.raises(Stop):
             fit(
-                _distiller(**options),
-                _batches(),
+                new_distiller(**options),
+                training_batches(),
                 VALIDATION,
                 epochs,
                 folder,
                 [*callbacks(), _StopAfter(steps)],
             )
-    distiller = _distiller(**options)
-    history = fit(distiller, _batches(), VALIDATION, epochs, folder, callbacks())
+    distiller = new_distiller(**options)
+    history = fit(distiller, training_batches(), VALIDATION, epochs, folder, callbacks())
     return [
         {k: v for k, v in row.items() if k != "seconds"} for row in history
     ], distiller.student.get_weights()
@@ -192,8 +97,8 @@ def test_a_training_stopped_within_epochs_ends_bit_equal(
 
 
 def test_two_epochs_and_two_more_are_four(unbroken, tmp_path):
-    half = _distiller()
-    assert len(fit(half, _batches(), VALIDATION, 2, tmp_path / "other")) == 2
+    half = new_distiller()
+    assert len(fit(half, training_batches(), VALIDATION, 2, tmp_path / "other")) == 2
     _assert_same(unbroken, _trained(tmp_path / "other"))
 
 
@@ -221,14 +126,14 @@ def test_plateau_and_early_stopping_remember_across_stops(tmp_path, every_step_s
 
 def test_the_best_epochs_weights_remain(tmp_path):
     """A learning rate that destroys: the best epoch is not the last one."""
-    distiller = _distiller("plateau")
+    distiller = new_distiller("plateau")
     seen = []
     remember = keras.callbacks.LambdaCallback(
         on_epoch_end=lambda epoch, logs: seen.append(
             (logs["val_accuracy"], distiller.student.get_weights())
         )
     )
-    history = fit(distiller, _batches(), VALIDATION, 6, tmp_path, [remember])
+    history = fit(distiller, training_batches(), VALIDATION, 6, tmp_path, [remember])
     scores = [row["val_accuracy"] for row in history]
     best = scores.index(max(scores))
     assert scores == [score for score, _ in seen] and best < 5
@@ -241,7 +146,7 @@ def test_the_best_epochs_weights_remain(tmp_path):
 
 def test_averaged_weights_are_scored_and_kept(tmp_path):
     """a = w after the first step, then 0.9·a + 0.1·w, in float64."""
-    distiller, averages = _distiller("plateau", ema=0.9), []
+    distiller, averages = new_distiller("plateau", ema=0.9), []
 
     def average(batch, logs):
         weights = [np.asarray(weight, float) for weight in distiller.student.trainable_weights]
@@ -252,7 +157,7 @@ def test_averaged_weights_are_scored_and_kept(tmp_path):
         )
 
     watch = keras.callbacks.LambdaCallback(on_train_batch_end=average)
-    history = fit(distiller, _batches(), VALIDATION, 1, tmp_path, [watch])
+    history = fit(distiller, training_batches(), VALIDATION, 1, tmp_path, [watch])
     for weight, expected in zip(distiller.student.trainable_weights, averages, strict=True):
         np.testing.assert_allclose(np.asarray(weight), expected, atol=1e-6)
     predicted = distiller.student.predict(VALIDATION[0], verbose=0).argmax(1)
@@ -261,9 +166,15 @@ def test_averaged_weights_are_scored_and_kept(tmp_path):
 
 def test_history_and_progress_tell_everything(tmp_path):
     rows, images = [], []
-    distiller = _distiller("plateau")
+    distiller = new_distiller("plateau")
     history = fit(
-        distiller, _batches(), VALIDATION, 2, tmp_path, report=rows.append, advance=images.append
+        distiller,
+        training_batches(),
+        VALIDATION,
+        2,
+        tmp_path,
+        report=rows.append,
+        advance=images.append,
     )
     assert rows == history and sum(images) == 2 * STEPS * 8
     expected = {
@@ -292,16 +203,16 @@ def test_an_epoch_is_reported_once_though_its_report_ended_the_training(tmp_path
             raise OSError("the logger's server is gone")
 
     with pytest.raises(OSError, match="gone"):
-        fit(_distiller(), _batches(), VALIDATION, 2, tmp_path, report=report)
-    fit(_distiller(), _batches(), VALIDATION, 2, tmp_path, report=report)
+        fit(new_distiller(), training_batches(), VALIDATION, 2, tmp_path, report=report)
+    fit(new_distiller(), training_batches(), VALIDATION, 2, tmp_path, report=report)
     assert rows == [1, 2]
 
 
 def test_nan_stops_with_one_sentence(tmp_path):
-    distiller = _distiller()
+    distiller = new_distiller()
     distiller.compile(optimizers.sgd("cosine", 1e30, 1e-3, STEPS * 4))
     with pytest.raises(TrainingError) as caught:
-        fit(distiller, _batches(), VALIDATION, 2, tmp_path)
+        fit(distiller, training_batches(), VALIDATION, 2, tmp_path)
     told = str(caught.value)
     assert re.match("The loss became (nan|inf) in epoch 1: lower --learning-rate", told)
     assert "\n" not in str(caught.value)
@@ -313,11 +224,11 @@ def test_nan_stops_with_one_sentence(tmp_path):
 
 @pytest.mark.parametrize("other", [{"units": 4}, {"schedule": "plateau"}])
 def test_the_state_of_another_training_is_refused(other, tmp_path):
-    fit(_distiller(), _batches(), VALIDATION, 1, tmp_path)
+    fit(new_distiller(), training_batches(), VALIDATION, 1, tmp_path)
     with pytest.raises(
         TrainingError, match="state.npz is the state of another model or optimizer: start again"
     ):
-        fit(_distiller(**other), _batches(), VALIDATION, 2, tmp_path)
+        fit(new_distiller(**other), training_batches(), VALIDATION, 2, tmp_path)
 
 
 def test_a_state_without_a_step_decides_nothing(tmp_path, monkeypatch):
@@ -329,9 +240,9 @@ def test_a_state_without_a_step_decides_nothing(tmp_path, monkeypatch):
     with monkeypatch.context() as patched:
         patched.setattr(Distiller, "fit", stop)
         with pytest.raises(KeyboardInterrupt):
-            fit(_distiller(units=4), _batches(), VALIDATION, 1, tmp_path)
+            fit(new_distiller(units=4), training_batches(), VALIDATION, 1, tmp_path)
     assert (tmp_path / "state.npz").exists() and not state.has_steps(tmp_path)
-    history = fit(_distiller(), _batches(), VALIDATION, 1, tmp_path)
+    history = fit(new_distiller(), training_batches(), VALIDATION, 1, tmp_path)
     assert [row["epoch"] for row in history] == [1] and state.has_steps(tmp_path)
 
 
@@ -341,16 +252,16 @@ def test_a_damaged_state_is_refused(content, tmp_path):
     with pytest.raises(
         TrainingError, match="state.npz is damaged .*: start again without --resume"
     ):
-        fit(_distiller(), _batches(), VALIDATION, 1, tmp_path)
+        fit(new_distiller(), training_batches(), VALIDATION, 1, tmp_path)
 
 
 @pytest.mark.parametrize("content", [None, b"", b"PK\x03\x04 cut off"])
 def test_damaged_weights_of_the_best_epoch_are_told(content, tmp_path):
-    fit(_distiller(), _batches(), VALIDATION, 1, tmp_path)
+    fit(new_distiller(), training_batches(), VALIDATION, 1, tmp_path)
     best = tmp_path / "best.npz"
     best.unlink() if content is None else best.write_bytes(content)
     with pytest.raises(TrainingError, match="best.npz is damaged or gone .*: start again"):
-        load_weights(_distiller().student, best)
+        load_weights(new_distiller().student, best)
 
 
 KILLED = """
@@ -358,13 +269,15 @@ import sys
 from pathlib import Path
 from keras_kd._common import quick_start
 quick_start.prepare()
-import test_fitting as t
-t.state.SAVE_SECONDS = -1
-step = t.keras.callbacks.LambdaCallback(
+import keras
+from small_training import VALIDATION, new_distiller, training_batches
+from keras_kd.training import fitting, state
+state.SAVE_SECONDS = -1
+step = keras.callbacks.LambdaCallback(
     on_train_batch_end=lambda batch, logs: print("step", flush=True)
 )
 print("start", flush=True)
-t.fit(t._distiller(), t._batches(), t.VALIDATION, 4, Path(sys.argv[1]), [step])
+fitting.fit(new_distiller(), training_batches(), VALIDATION, 4, Path(sys.argv[1]), [step])
 print("end", flush=True)
 """
 
@@ -372,7 +285,7 @@ print("end", flush=True)
 def _started(folder):
     return subprocess.Popen(
         [sys.executable, "-c", KILLED, str(folder)],
-        cwd=Path(__file__).parent,
+        cwd=Path(small_training.__file__).parent,
         env={**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"},
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
