@@ -42,9 +42,9 @@ class Distiller(CheckedTraining):
     name. A head of C columns gives logits of C classes. A head of one column is binary if it is
     named in `binary` or is the only output: its one logit tells two classes apart. Its losses are
     the binary cross-entropy and T²·KL of the two Bernoulli distributions, and Keras' metrics see
-    its sigmoid. Any other head of one column is a continuous value y with the loss w·(mean (s - y)²
-    + ν·teacher-bounded error), see `losses.teacher_bounded_each`. Rows whose y is NaN are left out
-    of its means. The loss is the sum over the heads.
+    its sigmoid. Any other head of one column is a continuous value y with the loss
+    w·(mean (s - y)² + ν·teacher-bounded error), see `losses.teacher_bounded_each`. Rows whose y
+    is NaN are left out of its means. The loss is the sum over the heads.
 
     Batches are `x, y` or `x, y, sample_weight`. Either y is the labels, and the live `teacher` is
     run once on each batch; or y is `{"label": labels, "teacher": logits}`, and no teacher is run.
@@ -155,7 +155,9 @@ class Distiller(CheckedTraining):
         self._traced_class_weights = dict(self.class_weights)
         self._make_heads(self.class_weights)
         self._shapes = self._shapes_of_heads()
-        self._live = self._live_teachers(teacher_weights)
+        settings = (self._shapes, teacher_head, self.teacher_output)
+        live = [Teacher(one, student, *settings) for one in self.teachers]
+        self._live = Teachers.of(live, teacher_weights)
         self.teacher_weights = None if teacher_weights is None else [*map(float, teacher_weights)]
         self.features = (features,) if isinstance(features, FeatureMatch) else tuple(features)
         self._matching = (
@@ -191,16 +193,6 @@ class Distiller(CheckedTraining):
             name: HeadShape(name, output.shape, self._heads[name].classes)
             for name, output in outputs.items()
         }
-
-    def _live_teachers(self, weights: Sequence[float] | None) -> Teachers | None:
-        """The teachers that are run on each batch, by their weights; None where there are none."""
-        live = []
-        for one in self.teachers:
-            settings = (self._shapes, self.teacher_head, self.teacher_output)
-            live.append(Teacher(one, self.student, *settings))
-        # Weights without teachers are refused in there.
-        weighted = weights is not None and len(weights) > 0
-        return Teachers(live, weights) if live or weighted else None
 
     @property
     def beta(self) -> float:
@@ -397,10 +389,4 @@ class Distiller(CheckedTraining):
     @classmethod
     def from_config(cls, config: dict[str, Any], teacher: Any = None) -> Distiller:
         """Build a Distiller with a new student; features are matched only if a teacher is given."""
-        config = dict(config)
-        student = keras.saving.deserialize_keras_object(config.pop("student"))
-        features = [FeatureMatch(**match) for match in config.pop("features")]
-        if teacher is None:
-            # Weights without teachers would be refused.
-            config["teacher_weights"] = None
-        return cls(student, teacher, features=features if teacher is not None else (), **config)
+        return cls(**_saving.arguments(config, teacher))

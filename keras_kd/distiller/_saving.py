@@ -14,6 +14,7 @@ from keras import ops
 
 from keras_kd import losses
 from keras_kd._common.files import written_whole
+from keras_kd.distiller._features import FeatureMatch
 from keras_kd.errors import ConfigError, ModelError, OutputError
 
 MODEL_SUFFIXES = (".keras", ".h5", ".hdf5")
@@ -168,6 +169,20 @@ def config(distiller: Any) -> dict[str, Any]:
         "teacher_output": distiller.teacher_output,
         "teacher_weights": distiller.teacher_weights,
     }
+
+
+def arguments(config: dict[str, Any], teacher: Any) -> dict[str, Any]:
+    """Return the arguments of a Distiller with a new student.
+
+    Args:
+        config: as `config` returned it.
+        teacher: the model or models, or None. Without one no features are matched.
+    """
+    student = keras.saving.deserialize_keras_object(config["student"])
+    features = [FeatureMatch(**match) for match in config["features"]]
+    given = config | {"student": student, "teacher": teacher, "features": features}
+    # Without a teacher these would be refused.
+    return given if teacher is not None else given | {"features": (), "teacher_weights": None}
 
 
 def _name(soft_loss: Any) -> str:

@@ -270,6 +270,16 @@ class Teachers:
                 f"of which one is above 0. Received: teacher_weights={self.weights}."
             )
 
+    @classmethod
+    def of(cls, members: Sequence[Teacher], weights: Sequence[float] | None) -> Teachers | None:
+        """Return the members as one teacher; None if there are neither members nor weights.
+
+        Raises:
+            ConfigError: as the class, also for weights without members.
+        """
+        weighted = weights is not None and len(weights) > 0
+        return cls(members, weights) if members or weighted else None
+
     def find_kinds(self, images: Any) -> bool:
         """Find out from some images, as far as they are known, of what kind the outputs of teachers
         without a graph are.

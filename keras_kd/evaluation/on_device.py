@@ -15,7 +15,7 @@ from pathlib import Path
 
 from keras_kd.errors import ModelError
 from keras_kd.models import bundles
-from keras_kd.runtimes import tflite_graph
+from keras_kd.runtimes import tflite_file, tflite_graph
 
 FOLDER = "/data/local/tmp"
 TOOL, FILE = f"{FOLDER}/benchmark_model", f"{FOLDER}/keras_kd.tflite"
@@ -62,7 +62,7 @@ def measure(
     """
     path = bundles.model_file(path)
     # Both raise what a device would not tell.
-    tflite_graph.require_main_served(path)
+    tflite_file.require_main_served(path)
     tflite_graph.require_one_size(path)
     adb = shutil.which("adb")
     if adb is None:

@@ -16,7 +16,7 @@ from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.pixel_values import USUAL as PIXELS_AS_THEY_ARE
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.runtimes import stored_spec
-from keras_kd.runtimes.tflite_graph import packed, unpacked
+from keras_kd.runtimes.tflite_file import packed, unpacked
 
 _TENSOR_AXIS_LABELS = 2
 _FEATURE, _IMAGE = 1, 2

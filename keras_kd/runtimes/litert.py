@@ -17,7 +17,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import tflite_graph, tflite_operators, trial
+from keras_kd.runtimes import tflite_file, tflite_graph, tflite_operators, trial
 
 # Digests of files that were made or tried in this process.
 _SURVIVED: set[bytes] = set()
@@ -60,7 +60,7 @@ class LiteRTModel:
         size: tuple[int, int, int] | None = None,
     ):
         self.path = Path(path)
-        content = tflite_graph.content(path)
+        content = tflite_file.content(path)
         _require_built_in(path)
         _require_no_state(path)
         self.is_open = tflite_graph.is_open(path)
@@ -191,7 +191,7 @@ class LiteRTModel:
         Raises:
             ModelError: it has channels first, or several images, or another graph is served.
         """
-        tflite_graph.require_main_served(self.path)
+        tflite_file.require_main_served(self.path)
         if self.batch != 1 or self.channels_first:
             shape = tuple(int(size) for size in self._input["shape"])
             raise ModelError(
@@ -258,12 +258,12 @@ class LiteRTModel:
         names.
         """
         if signatures := list(self._interpreter.get_signature_list()):
-            # `tflite_graph.content` makes the one that is served the main graph.
-            only = signatures[0] if len(signatures) == 1 else tflite_graph.SERVED
+            # `tflite_file.content` makes the one that is served the main graph.
+            only = signatures[0] if len(signatures) == 1 else tflite_file.SERVED
             if only not in signatures or not self._is_main_graph(only):
                 raise ModelError(
                     f"{self.path} has the signatures {', '.join(signatures)}: expected one alone,"
-                    f" or one that is called {tflite_graph.SERVED}. Export the signature that you"
+                    f" or one that is called {tflite_file.SERVED}. Export the signature that you"
                     " mean alone."
                 )
             runner = self._interpreter.get_signature_runner(only)
@@ -326,7 +326,7 @@ def note_made(path: str | Path) -> None:
     Raises:
         ModelError: the file can't be read or is no `.tflite`.
     """
-    _SURVIVED.add(_digest(tflite_graph.content(path)))
+    _SURVIVED.add(_digest(tflite_file.content(path)))
 
 
 def _digest(content: bytes, size: tuple[int, int, int] | None = None) -> bytes:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_kd.datasets.images import MAX_PIXELS
-from keras_kd.runtimes import tflite_graph
+from keras_kd.runtimes import tflite_file, tflite_graph
 from keras_kd.runtimes.tflite_graph import Operator, Tensor
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def of_tflite(path: str | Path) -> int:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
     operators = tflite_graph.read(path, "run")
-    with tflite_graph.damage_reported(path):
+    with tflite_file.damage_reported(path):
         return sum(_of_operator(operator) for operator in operators)
 
 
@@ -144,7 +144,7 @@ def parameters(path: str | Path) -> int:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
     operators = tflite_graph.read(path, "run")
-    with tflite_graph.damage_reported(path):
+    with tflite_file.damage_reported(path):
         return _parameters(operators)
 
 
@@ -187,7 +187,7 @@ def live_taps(path: str | Path) -> float:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
     operators = tflite_graph.read(path, "run")
-    with tflite_graph.damage_reported(path):
+    with tflite_file.damage_reported(path):
         return _live_taps(operators)
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ai_edge_litert import schema_py_generated as schema
 
-from keras_kd.runtimes import tflite_graph
+from keras_kd.runtimes import tflite_file
 
 
 def files(path: str | Path) -> Iterator[bytes]:
@@ -24,15 +24,15 @@ def files(path: str | Path) -> Iterator[bytes]:
     Raises:
         ModelError: the file is missing, damaged or no `.tflite`.
     """
-    content = tflite_graph.content(path)
-    with tflite_graph.damage_reported(path):
+    content = tflite_file.content(path)
+    with tflite_file.damage_reported(path):
         count = schema.Model.GetRootAs(content, 0).Subgraphs(0).OperatorsLength()
         for number in range(count):
             yield _alone(content, number)
 
 
 def _alone(content: bytes, number: int) -> bytes:
-    model = tflite_graph.unpacked(content)
+    model = tflite_file.unpacked(content)
     graph = model.subgraphs[0]
     operator = graph.operators[number]
     graph.operators = [operator]
@@ -41,7 +41,7 @@ def _alone(content: bytes, number: int) -> bytes:
     model.signatureDefs = model.metadata = None
     if len(model.subgraphs) == 1:  # else bodies of loops may read any buffer
         _forget_others(model, graph, {*operator.inputs, *operator.outputs})
-    return tflite_graph.packed(model)
+    return tflite_file.packed(model)
 
 
 def _is_given(model: schema.ModelT, graph: schema.SubGraphT, index: int) -> bool:
@@ -67,4 +67,4 @@ def smallest() -> bytes:
     graph.tensors = [schema.TensorT(shape=[1, 1, 1, 1], name=name) for name in (b"in", b"out")]
     graph.inputs, graph.outputs, graph.operators = [0], [1], [operator]
     model.buffers, model.operatorCodes, model.subgraphs = [schema.BufferT()], [code], [graph]
-    return tflite_graph.packed(model)
+    return tflite_file.packed(model)

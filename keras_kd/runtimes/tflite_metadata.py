@@ -12,7 +12,7 @@ from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
 from keras_kd.datasets.pixel_values import PixelValues
-from keras_kd.runtimes import tflite_graph
+from keras_kd.runtimes import tflite_file
 
 _NAME, _MARK = b"TFLITE_METADATA", b"M001"
 _SUBGRAPHS, _INPUTS, _PROCESSES = 3, 2, 4  # of the model, a subgraph and a tensor
@@ -36,8 +36,8 @@ def pixels(path: str | Path) -> PixelValues | None:
         ModelError: the file or its metadata is damaged.
         ConfigError: it states a normalisation that is none.
     """
-    data = tflite_graph.content(path)
-    with tflite_graph.damage_reported(path):
+    data = tflite_file.content(path)
+    with tflite_file.damage_reported(path):
         model = schema.Model.GetRootAs(data, 0)
         graph = model.Subgraphs(0)
         if graph.InputsLength() != 1:

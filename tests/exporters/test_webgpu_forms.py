@@ -18,7 +18,7 @@ from keras_kd.exporters import bundle, targets
 from keras_kd.exporters._tflite_passes import float_splits
 from keras_kd.exporters._tflite_passes.equal_ranks import with_equal_ranks
 from keras_kd.runtimes import operator_support, tflite_graph
-from keras_kd.runtimes.tflite_graph import packed
+from keras_kd.runtimes.tflite_file import packed
 
 RANDOM = np.random.default_rng(0)
 TOKENS = RANDOM.normal(size=(20, 6, 8)).astype(np.float32)

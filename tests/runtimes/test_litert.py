@@ -10,7 +10,7 @@ import pytest
 import tensorflow as tf
 
 from keras_kd.errors import ModelError
-from keras_kd.runtimes import litert, predictors, tflite_graph, tflite_operators
+from keras_kd.runtimes import litert, predictors, tflite_file, tflite_operators
 
 
 def _converted(function, folder, name="model.tflite", configure=lambda converter: None):
@@ -214,10 +214,10 @@ def test_a_file_that_changes_a_variable_with_each_image_is_refused(tmp_path):
 
 def test_outputs_whose_names_were_stripped_are_told_apart(tmp_path):
     path = _converted(lambda image: {"a": image[:, 0, 0], "b": image[:, :, 0, 0]}, tmp_path)
-    model = tflite_graph.unpacked(path.read_bytes())
+    model = tflite_file.unpacked(path.read_bytes())
     model.signatureDefs = None
     for index in model.subgraphs[0].outputs:
         model.subgraphs[0].tensors[index].name = b""
-    path.write_bytes(tflite_graph.packed(model))
+    path.write_bytes(tflite_file.packed(model))
     found = litert.LiteRTModel(path, trusted=True).output_shapes
     assert sorted(found) == ["output_0", "output_1"] and sorted(found.values()) == [(1,), (2,)]

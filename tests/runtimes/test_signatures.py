@@ -12,13 +12,13 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_kd.errors import ModelError
 from keras_kd.exporters.bundle import SHIPPED
-from keras_kd.runtimes import multiply_accumulates, tflite_graph
+from keras_kd.runtimes import multiply_accumulates, tflite_file
 from keras_kd.runtimes.litert import LiteRTModel
 
 
 def _with_signatures(path: Path, names: list[str], graphs: list[int]) -> Path:
     """B's file with its graph twice, and signatures of either."""
-    model = tflite_graph.unpacked((SHIPPED / "model.tflite").read_bytes())
+    model = tflite_file.unpacked((SHIPPED / "model.tflite").read_bytes())
     model.subgraphs.append(copy.deepcopy(model.subgraphs[0]))
     # The second graph's output is another tensor, so that it can be told from the first.
     model.subgraphs[1].outputs = [model.subgraphs[1].operators[-2].outputs[0]]
@@ -29,7 +29,7 @@ def _with_signatures(path: Path, names: list[str], graphs: list[int]) -> Path:
         one.signatureKey, one.subgraphIndex = name.encode(), graph
         one.outputs[0].tensorIndex = model.subgraphs[graph].outputs[0]
         model.signatureDefs.append(one)
-    path.write_bytes(tflite_graph.packed(model))
+    path.write_bytes(tflite_file.packed(model))
     return path
 
 
@@ -77,7 +77,7 @@ def _called(path: Path) -> Path:
     """B's file in which the main graph only runs the second one, beside a third that nobody
     runs.
     """
-    model = tflite_graph.unpacked((SHIPPED / "model.tflite").read_bytes())
+    model = tflite_file.unpacked((SHIPPED / "model.tflite").read_bytes())
     main = model.subgraphs[0]
     model.subgraphs = [main, *(copy.deepcopy(main) for _ in range(2))]
     code, call, options = schema.OperatorCodeT(), schema.OperatorT(), schema.CallOptionsT()
@@ -88,7 +88,7 @@ def _called(path: Path) -> Path:
     call.inputs, call.outputs = main.inputs, main.outputs
     model.operatorCodes.append(code)
     main.operators = [call]
-    path.write_bytes(tflite_graph.packed(model))
+    path.write_bytes(tflite_file.packed(model))
     return path
 
 

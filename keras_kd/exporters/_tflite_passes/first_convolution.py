@@ -1,9 +1,10 @@
 """The first convolution of gray images, without work on three channels that are copies of one.
 
 A student for RGB repeats a gray image x three times, normalises each channel c to s_c x + b_c, and
-convolves with kernels w. Since w * (s x + b) = (Σ_c w_c s_c) * x + (Σ_c w_c b_c) * 1, two channels
-suffice: x, and ones, which are zeros outside of the image like the normalised channels. Where b is
-0, or the convolution pads nothing, x alone does. The answers are equal but for float32's rounding.
+convolves with kernels w. Since w * (s x + b) = (Σ_c w_c s_c) * x + (Σ_c w_c b_c) * 1, two
+channels suffice: x, and ones, which are zeros outside of the image like the normalised channels.
+Where b is 0, or the convolution pads nothing, x alone does. The answers are equal but for float32's
+rounding.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_kd.exporters._tflite_passes.graph_writer import operator_number
-from keras_kd.runtimes.tflite_graph import packed, unpacked
+from keras_kd.runtimes.tflite_file import packed, unpacked
 
 _FLOAT = schema.TensorType.FLOAT32
 _NONE = schema.ActivationFunctionType.NONE

@@ -14,7 +14,7 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_kd.exporters._front_end import LUMA_BITS, LUMA_WEIGHTS
 from keras_kd.exporters._tflite_passes.first_convolution import readers
 from keras_kd.exporters._tflite_passes.graph_writer import GraphWriter, operator_number
-from keras_kd.runtimes.tflite_graph import packed, unpacked
+from keras_kd.runtimes.tflite_file import packed, unpacked
 
 _WHOLE = schema.TensorType.INT32
 # The steps of `_front_end` from the pixels to the gray image, with the constant of each.

@@ -24,7 +24,7 @@ from keras_kd.exporters._tflite_passes.first_convolution import (
     values_of,
 )
 from keras_kd.exporters._tflite_passes.graph_writer import GraphWriter, operator_number
-from keras_kd.runtimes.tflite_graph import packed, unpacked
+from keras_kd.runtimes.tflite_file import packed, unpacked
 
 _PAIR = 2
 _LOWEST, _LARGEST = -128, 127

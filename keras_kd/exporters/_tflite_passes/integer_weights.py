@@ -26,7 +26,7 @@ from keras_kd.exporters._tflite_passes.graph_writer import (
     operator_number,
 )
 from keras_kd.exporters._tflite_passes.strided_kernels import without_strides
-from keras_kd.runtimes.tflite_graph import packed, unpacked
+from keras_kd.runtimes.tflite_file import packed, unpacked
 
 _LARGEST = 127
 # Version 12 of the operator says that int8 weights of float32 inputs have a scale a channel; files
