@@ -19,8 +19,8 @@ import keras_kd
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
-# The golden numbers of the tests: T²·KL is 5.334700 at T=1 and 10.571520 at T=4 (torch's KLDivLoss,
-# batchmean).
+# The golden numbers of the tests: T²·KL is 5.334700 at T=1 and 10.571520 at T=4 (torch's
+# KLDivLoss, batchmean).
 STUDENT = 5 * np.sin(np.arange(12.0)).reshape(4, 3).astype("float32")
 TEACHER = 5 * np.cos(np.arange(12.0)).reshape(4, 3).astype("float32")
 

@@ -43,7 +43,8 @@ def test_the_page_reads_the_example_and_a_picture(tmp_path: Path) -> None:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/examples/web/"
         with chromium() as browser:
-            status = "return document.getElementById('status').textContent.replace('Loading…', '')"
+            shown = "document.getElementById('status').textContent"
+            status = f"return {shown}.replace('Loading…', '')"
             browser.open(f"{address}?bundle=../../exports/none/")
             assert "Error" in browser.wait(status)
             browser.open(address)

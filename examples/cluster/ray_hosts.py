@@ -4,10 +4,10 @@ one is lost; the command then goes on where it stopped.
     .venv/bin/python examples/cluster/ray_hosts.py 4 distill --data shards:/shared/faces \
         --student C --teacher /shared/teacher.keras --hosts 4 --out /shared/run
 
-So it also starts `kerakd sweep … --storage …`. The cluster is that of RAY_ADDRESS, or else one on
-this machine that ends with the command. Each process takes a GPU where the cluster has some. What
-processes write goes to Ray's log. All hosts see the folder of `--out`, beside which Ray keeps what
-it needs. Needs Linux and: pip install 'keras-kd[ray,jax]'.
+So it also starts `kerakd sweep … --storage …`. The cluster is that of RAY_ADDRESS, or else one
+on this machine that ends with the command. Each process takes a GPU where the cluster has some.
+What processes write goes to Ray's log. All hosts see the folder of `--out`, beside which Ray keeps
+what it needs. Needs Linux and: pip install 'keras-kd[ray,jax]'.
 """
 
 import os

@@ -167,7 +167,7 @@ def _parts(counts: np.ndarray) -> Iterator[slice]:
 
 
 def _ranges(first: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """The numbers first, first + 1, … of each row, as many as it counts, one row after another."""
+    """The numbers first, first + 1, … of each row, as many as it counts, row after row."""
     before = np.cumsum(counts) - counts
     return np.arange(counts.sum()) + np.repeat(first - before, counts)
 

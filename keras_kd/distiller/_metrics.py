@@ -315,5 +315,6 @@ def _problem_of_sigmoids(kind: type, config: Mapping[str, Any]) -> str | None:
     if given and max(given) <= 0:
         return "sees the sigmoid of the one logit: make it with the threshold 0.5 for a logit of 0"
     if issubclass(kind, OF_COLUMNS) and not issubclass(kind, metrics.BinaryIoU):
-        return "compares columns, and the student gives one: choose 'accuracy' or a Binary… metric"
+        advice = "choose 'accuracy' or a Binary… metric"
+        return f"compares columns, and the student gives one: {advice}"
     return None

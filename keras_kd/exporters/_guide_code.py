@@ -263,7 +263,8 @@ def _words_of_outputs(found: Facts, language: _Language) -> dict[str, str]:
             f"{field}[{count}]" for field, count in zip(fields, found.outputs.values(), strict=True)
         ),
         "READ": "\n  ".join(
-            f"if (TfLiteTensorCopyToBuffer(TfLiteInterpreterGetOutputTensor(interpreter, {place}),\n"
+            "if (TfLiteTensorCopyToBuffer("
+            f"TfLiteInterpreterGetOutputTensor(interpreter, {place}),\n"
             f"                               outputs->{field}, sizeof outputs->{field})"
             f' != kTfLiteOk)\n    return "output {place} is another than the guide\'s";'
             for place, field in enumerate(fields)

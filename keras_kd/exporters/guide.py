@@ -251,9 +251,8 @@ def _android(versions: Mapping[str, str]) -> str:
 
 def _tensors(found: Facts) -> str:
     height, width, channels = found.shape
-    rows = [
-        f"| in | `image` | {found.dtype} | 1 × {height} × {width} × {channels} | {_pixels(found)} |"
-    ]
+    shape = f"1 × {height} × {width} × {channels}"
+    rows = [f"| in | `image` | {found.dtype} | {shape} | {_pixels(found)} |"]
     for name, count in found.outputs.items():
         meaning = f"{found.output} of the classes below" if count > 1 else "one value"
         rows.append(f"| out | {escaped(name)} | float32 | 1 × {count} | {meaning} |")
@@ -272,7 +271,8 @@ def _pixels(found: Facts) -> str:
     order = found.pixels.channel_order.upper()
     colour = order if found.shape[2] == 3 else "gray, (19595 R + 38470 G + 7471 B + 32768) >> 16"
     scale, offset = found.pixels.line(found.shape[2])
-    lines = [f"{low:.6g} + pixel · {factor:.6g}" for low, factor in zip(offset, scale, strict=True)]
+    both = zip(offset, scale, strict=True)
+    lines = [f"{low:.6g} + pixel · {factor:.6g}" for low, factor in both]
     levels = lines[0] if len(set(lines)) == 1 else ", ".join(map("{} {}".format, order, lines))
     if replace(found.pixels, channel_order="rgb").plain:
         levels = "0 to 255"

@@ -115,8 +115,8 @@ def export_quantization_aware(
     min_agreement: float = _judgement.MIN_AGREEMENT,
     teacher_output: OutputKind | None = None,
 ) -> ExportReport:
-    """Fine-tune a trained model for int8 on alpha·CE + beta·T²·KL (or another soft loss) and write
-    it as `.tflite`.
+    """Fine-tune a trained model for int8 on alpha·CE + beta·T²·KL (or another soft loss) and
+    write it as `.tflite`.
 
     Jacob et al. 2018 (arXiv 1712.05877), section 3. The rescaling and the first convolution stay
     float32, as in the format int8. Pruning (Zhu and Gupta 2017, arXiv 1710.01878) and clustering

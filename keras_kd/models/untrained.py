@@ -11,9 +11,9 @@ import numpy as np
 def is_untrained(model: keras.Model) -> bool:
     """Whether a model has learnt nothing, as far as its weights show it.
 
-    Keras begins with biases of 0 and with kernels that are drawn evenly between ±sqrt(6 / (fan in +
-    fan out)) (Glorot and Bengio 2010, equation 16); the biases of an LSTM's forget gate begin with
-    1. A step of training changes biases, and kernels set by hand have zeros.
+    Keras begins with biases of 0 and with kernels that are drawn evenly between
+    ±sqrt(6 / (fan in + fan out)) (Glorot and Bengio 2010, equation 16); the biases of an LSTM's
+    forget gate begin with 1. A step of training changes biases, and kernels set by hand have zeros.
 
     Args:
         model: any built model.

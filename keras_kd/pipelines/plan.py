@@ -271,7 +271,8 @@ def resolve_recorded(out: Path) -> Plan:
 
 def _part(config: Config, part: type[Part], **given: Any) -> Part:
     """The fields of `part` that are options of the same name."""
-    names = [field.name for field in dataclasses.fields(part) if field.name not in given]  # type: ignore[arg-type]
+    fields = dataclasses.fields(part)  # type: ignore[arg-type]
+    names = [field.name for field in fields if field.name not in given]
     return part(**{name: getattr(config, name) for name in names}, **given)
 
 

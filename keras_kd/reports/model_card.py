@@ -125,8 +125,8 @@ def _results(metrics: Mapping[str, Any]) -> str:
             notes.append(chance_note(metrics["test"]))
     if metrics.get("baseline_test"):
         notes.append(
-            "“No teacher” is the same student on the same data with the same budget, learning the"
-            " labels alone."
+            "“No teacher” is the same student on the same data with the same budget, learning"
+            " the labels alone."
         )
     if "agreement" in metrics["test"]:
         notes.append(
@@ -254,9 +254,8 @@ def _making(
             f" after epoch {metrics['best_epoch']}, the best on the validation images."
         )
     if metrics.get("teacher"):
-        lines.append(
-            "Alpha weighs the labels, beta (1 − alpha unless given) the teacher's softened answers."
-        )
+        beta = "beta (1 − alpha unless given)"
+        lines.append(f"Alpha weighs the labels, {beta} the teacher's softened answers.")
     return fenced(command, "sh") + "\n\n" + "\n".join(lines)
 
 

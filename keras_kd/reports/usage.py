@@ -22,11 +22,14 @@ _LIMITS = """\
 Made for usability tests with people who were informed and agreed: to find the moments of \
 a recording that are worth a look.
 
-- A label is what others saw in a face, not what a person felt. Expressions differ with person, culture and situation.
+- A label is what others saw in a face, not what a person felt. \
+Expressions differ with person, culture and situation.
 - Not for decisions on people: hiring, grading, credit, insurance, policing, diagnosis.
-- The EU AI Act (Regulation 2024/1689) forbids to infer emotions at work and in education other than for medical or
+- The EU AI Act (Regulation 2024/1689) forbids to infer emotions \
+at work and in education other than for medical or
   safety reasons (Article 5(1)(f)), and asks to inform the people who are exposed (Article 50(3)).
-- Accuracy by age, gender or skin tone was not measured. Check it on people like yours before you rely on it."""
+- Accuracy by age, gender or skin tone was not measured. \
+Check it on people like yours before you rely on it."""
 
 _OTHER_LIMITS = """\
 Made to distinguish {classes} in pictures like those of {data}.
@@ -34,7 +37,8 @@ Made to distinguish {classes} in pictures like those of {data}.
 - It names one of these classes for any picture, also for one that shows none of them.
 - The scores hold for pictures like the test images: the same cameras, light, backgrounds and cut.
   Check it on pictures of your own before you rely on it.
-- If the pictures show people, check it for each group of them, and which laws apply; neither was done here."""
+- If the pictures show people, check it for each group of them, and which laws apply; \
+neither was done here."""
 
 
 def usage_snippet(
@@ -52,6 +56,8 @@ def usage_snippet(
         Python code.
     """
     height, width, channels = input_shape
+    mode = "RGB" if channels == 3 else "L"
+    one_image = f"1, {height}, {width}, {channels}"
     reading = """\
 names = open("labels.txt", encoding="utf-8").read().splitlines()
 logits = next(output[0] for output in outputs.values() if output.shape[1] == len(names))
@@ -65,9 +71,9 @@ from ai_edge_litert.interpreter import Interpreter
 from PIL import Image, ImageOps
 
 image = ImageOps.exif_transpose(Image.open("image.png"))  # upright, as the camera was held
-image = image.convert("{"RGB" if channels == 3 else "L"}").resize(({width}, {height}), Image.BILINEAR)
+image = image.convert("{mode}").resize(({width}, {height}), Image.BILINEAR)
 model = Interpreter("{file}")
-pixels = np.asarray(image, model.get_input_details()[0]["dtype"]).reshape(1, {height}, {width}, {channels})
+pixels = np.asarray(image, model.get_input_details()[0]["dtype"]).reshape({one_image})
 outputs = model.get_signature_runner()(image=pixels)
 {reading if classes else ""}"""
     return (

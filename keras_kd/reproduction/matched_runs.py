@@ -37,8 +37,8 @@ def of_row(records: Sequence[Record], row: Row) -> list[Record]:
     """Return the runs of a row of Table IV, one for each seed.
 
     E1 to E6 are the longest runs of the student with that T and alpha and the recipe `paper`. The
-    teacher has no run of its own: it was scored in the runs of its students. “best” is the run of a
-    student that the validation images choose, and its runs with other seeds.
+    teacher has no run of its own: it was scored in the runs of its students. “best” is the run
+    of a student that the validation images choose, and its runs with other seeds.
 
     Args:
         records: finished runs.

@@ -32,11 +32,15 @@ from keras_kd.reproduction.table_iv import table_iv
 _INTRODUCTION = """\
 # The paper's tables
 
-The values that Mini-ResEmoteNet printed (arXiv [2501.18538](https://arxiv.org/abs/2501.18538)) beside what the
-[runs](#runs) gave. “not run” means that no run was given for a cell. Several seeds stand as mean ± standard deviation.
+The values that Mini-ResEmoteNet printed \
+(arXiv [2501.18538](https://arxiv.org/abs/2501.18538)) beside what the
+[runs](#runs) gave. “not run” means that no run was given for a cell. \
+Several seeds stand as mean ± standard deviation.
 
-FER2013 has two test sets of 3,589 images. Most of the paper's figures can be a share of both together (7,178) and none
-can be one of one set, so “both” is what to compare with. PublicTest also chose the epoch: PrivateTest is the figure to
+FER2013 has two test sets of 3,589 images. \
+Most of the paper's figures can be a share of both together (7,178) and none
+can be one of one set, so “both” is what to compare with. \
+PublicTest also chose the epoch: PrivateTest is the figure to
 believe. 288 of PrivateTest's images are exact copies of training images."""
 
 
@@ -70,8 +74,8 @@ def write(
         "\n\n".join(f"![{title}]({name})" for name, title in drawn) or NOT_RUN.capitalize() + ".",
         "## Runs",
         (
-            "“test” is PrivateTest for FER2013. “gain” is what the teacher adds to the same student"
-            " with the same budget."
+            "“test” is PrivateTest for FER2013. “gain” is what the teacher adds to the same"
+            " student with the same budget."
         ),
         _runs(records, out),
     ]

@@ -81,9 +81,9 @@ NOTES = {
     "IV": (
         (
             "E1 to E6 are runs with the recipe `paper`; the paper trains 80 epochs and teaches by"
-            " ResEmoteNet, columns tell ours. “best” are the runs of a student, with any recipe,"
-            " that the validation images chose. The epochs of a run that began from another one's"
-            " student have a plus sign."
+            " ResEmoteNet, columns tell ours. “best” are the runs of a student, with any"
+            " recipe, that the validation images chose. The epochs of a run that began from"
+            " another one's student have a plus sign."
         ),
         (
             "int8, no teacher and gain are on PrivateTest (RAF-DB: test). “gain” is what the"
@@ -95,8 +95,8 @@ NOTES = {
             " 84.21 (A) and 81.41 (B) in its text, 85.00 and 82.45 here."
         ),
         (
-            "Its equation (6) lost its α: here the loss is α·CE + (1−α)·T²·KL, so that α weighs the"
-            " true labels."
+            "Its equation (6) lost its α: here the loss is α·CE + (1−α)·T²·KL, so that α"
+            " weighs the true labels."
         ),
         "Several of its losses are ten times too small beside the others: they are not compared.",
         (

@@ -47,7 +47,8 @@ def _line(row: Row, records: Sequence[Record]) -> tuple[str, ...]:
         *(printed_value(value) for value in (row.alpha, row.accuracy)),
     ]
     if on_fer2013:
-        line += ["–" if row.accuracy is None else yes(fits(row.accuracy, n)) for n in (3589, 7178)]
+        known = row.accuracy is not None
+        line += [yes(fits(row.accuracy, n)) if known else "–" for n in (3589, 7178)]
     figures = [
         accuracies_of_teacher(one) if row.name == "teacher" else accuracies(one, records)
         for one in chosen

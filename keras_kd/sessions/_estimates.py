@@ -117,8 +117,8 @@ def hedges_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarra
 
 
 def paired_g(first: np.ndarray, second: np.ndarray, axis: int = -1) -> np.ndarray:
-    """Return the mean difference of n pairs / mean of both standard deviations · (1 - 3 / (4 · (n -
-    1) - 1)).
+    """Return the mean difference of n pairs / mean of both standard deviations
+    · (1 - 3 / (4 · (n - 1) - 1)).
     """
     pairs = first.shape[axis]
     if pairs < 2:

@@ -66,6 +66,7 @@ def making(session: dict[str, Any]) -> str:
     video, recipe = session["video"], session["recipe"]
     name = video.get("name") or f"camera {video.get('camera')}"
     pixels, rate = session.get("pixels"), session.get("frames_a_second")
+    made, version = (session.get(key) or "–" for key in ("made", "version"))
     rows = [
         ("people filmed were informed", session.get("informed") or "not noted (--informed DATE)"),
         ("recording", name),
@@ -79,7 +80,7 @@ def making(session: dict[str, Any]) -> str:
         ("model's fingerprint", session["model"]),
         ("detector", str(recipe["detector"])),
         ("crop, in face boxes", "–" if recipe["side"] is None else f"{recipe['side']:g}"),
-        ("made on, by keras_kd", f"{session.get('made') or '–'}, {session.get('version') or '–'}"),
+        ("made on, by keras_kd", f"{made}, {version}"),
     ]
     return table(("what", "value"), rows, "How it was made")
 

@@ -105,9 +105,9 @@ def block_interval(
 
     Each of the (T,) values counts by its length in seconds, as in the mean: a film's rate may vary.
 
-    Neighbouring frames say nearly the same, so frames can't be resampled singly (H. R. Künsch, "The
-    jackknife and the bootstrap for general stationary observations", 1989). NaN with fewer than
-    five blocks.
+    Neighbouring frames say nearly the same, so frames can't be resampled singly (H. R. Künsch,
+    "The jackknife and the bootstrap for general stationary observations", 1989). NaN with fewer
+    than five blocks.
     """
     known = ~np.isnan(values)
     numbers = (times[known] // block).astype(int)

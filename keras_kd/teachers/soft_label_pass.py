@@ -40,8 +40,8 @@ def in_turn(
         views: the views of the images.
         teacher: a function from uint8 (n, H, W, C), or those at the same sizes, to float32
             (n, columns).
-        chunks: ranges within 0..N·views, where view v of row r has the index r·views + v; at least
-            one.
+        chunks: ranges within 0..N·views, where view v of row r has the index r·views + v; at
+            least one.
 
     Yields:
         float32 (n, columns) for each chunk, in order.

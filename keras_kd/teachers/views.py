@@ -230,9 +230,8 @@ def named(names: Sequence[str], rows: int) -> Views:
         views = Views(kind, rows, len(names), int(seed) if seed.isdecimal() else 0)
         if views.names == tuple(names):
             return views
-    raise DataError(
-        f"No views are named {', '.join(names[:1])}…: make the soft labels again with this version."
-    )
+    first = ", ".join(names[:1])
+    raise DataError(f"No views are named {first}…: make the soft labels again with this version.")
 
 
 def _kinds() -> Iterator[str]:

@@ -9,8 +9,8 @@ from keras import ops
 
 
 class Concordance(keras.metrics.Metric):
-    """2·cov / (var + var + (mean - mean)²) over all images, with predictions clipped to -1..1; NaN
-    labels are left out.
+    """2·cov / (var + var + (mean - mean)²) over all images, with predictions clipped to -1..1;
+    NaN labels are left out.
 
     Lin 1989 ("A concordance correlation coefficient to evaluate reproducibility", Biometrics 45).
     Keras' own `ConcordanceCorrelation` averages over batches, which is another number: 0.007 on

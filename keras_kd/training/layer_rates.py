@@ -20,7 +20,8 @@ class _LayerRates(StepDecay):
 
     Args:
         factors: by a variable's path; 1 for all others.
-        decay: as Keras' `weight_decay`: each step takes `decay · rate · factor` of a variable away.
+        decay: as Keras' `weight_decay`: each step takes `decay · rate · factor` of a variable
+            away.
         **options: of the optimizer, all but `weight_decay`.
     """
 

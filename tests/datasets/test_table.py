@@ -234,7 +234,11 @@ def test_a_comma_in_an_unquoted_label_gives_no_other_class(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [
-        ("test.csv", "file,label\n0.png,süß".encode("cp1252"), "not UTF-8 text; save the file as"),
+        (
+            "test.csv",
+            "file,label\n0.png,süß".encode("cp1252"),
+            "not UTF-8 text; save the file as",
+        ),
         (
             "val/metadata.csv",
             b"file,Klasse\n0.png,a\n1.png,\n",
@@ -287,7 +291,10 @@ def test_a_test_without_classes_is_taken_from_the_training_rows_and_told(tmp_pat
 @pytest.mark.parametrize("skip_bad_rows", [True, False])
 @pytest.mark.parametrize(
     ("content", "words"),
-    [("file,Güte\n", "after line 1: not"), ("Foto,Klasse\n0.png,a\n", "none of its columns, Foto")],
+    [
+        ("file,Güte\n", "after line 1: not"),
+        ("Foto,Klasse\n0.png,a\n", "none of its columns, Foto"),
+    ],
 )
 def test_training_rows_that_can_t_be_read_are_not_to_be_passed_over(
     tmp_path, content, words, skip_bad_rows

@@ -131,7 +131,8 @@ def test_mean_deviation_and_channel_order_are_obeyed(
     np.testing.assert_allclose(next(iter(found.example.values())), expected, atol=1e-3)
     assert called("guide", str(caffe)) == 0
     text = capsys.readouterr().out
-    assert "BGR; B -103.939 + pixel · 1, G -58.3895 + pixel · 0.5, R -30.92 + pixel · 0.25" in text
+    levels = "B -103.939 + pixel · 1, G -58.3895 + pixel · 0.5, R -30.92 + pixel · 0.25"
+    assert f"BGR; {levels}" in text
     assert not re.search(r"\b[Ff]ace", text) and "assumed" not in text
     assert "OFFSET[] = {-103.939" in text and "order = intArrayOf(2, 1, 0)" in text
     (tmp_path / "check.py").write_text(_guide_code.program(found, "check.python"))

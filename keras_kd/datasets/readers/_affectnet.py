@@ -138,8 +138,8 @@ def kept(row: Row) -> bool:
     not.
 
     Toisoul et al. 2021, with the intensity I = √(v² + a²): neutral I < 0.2; every other I > 0.2
-    (disgust 0.3), and happy v > 0, sad v < 0, surprise a > 0, fear a ≥ 0 ≥ v, disgust v < 0, anger
-    a > 0, contempt v < 0.
+    (disgust 0.3), and happy v > 0, sad v < 0, surprise a > 0, fear a ≥ 0 ≥ v, disgust v < 0,
+    anger a > 0, contempt v < 0.
     """
     v, a = row.valence, row.arousal
     if min(v, a) <= INVALID:

@@ -130,8 +130,8 @@ def saving(
 
 
 def distillation_loss(options: dict) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
-    """Return alpha·CE + beta·(the soft loss that the student was trained by), of targets that hold
-    the labels' shares, then the teacher's logits.
+    """Return alpha·CE + beta·(the soft loss that the student was trained by), of targets that
+    hold the labels' shares, then the teacher's logits.
     """
     alpha, beta, temperature = options["alpha"], options["beta"], options["temperature"]
     soft_loss = losses.soft_loss(options["soft_loss"])

@@ -8,11 +8,11 @@ from keras_kd.losses._tensors import TINY, Tensor, same_size
 
 
 def attention_each(teacher_features: Tensor, student_features: Tensor) -> Tensor:
-    """Compute ‖Q/‖Q‖ - R/‖R‖‖² of the attention maps Q and R, the sums of squares over channels.
+    """Compute ‖Q/‖Q‖ - R/‖R‖‖² of the attention maps Q and R.
 
-    Zagoruyko and Komodakis 2017 (Attention Transfer, arXiv 1612.03928), equation (2) squared. A
-    teacher's map of another height and width is resized to the student's. The numbers of channels
-    may differ.
+    Zagoruyko and Komodakis 2017 (Attention Transfer, arXiv 1612.03928), equation (2) squared. A map
+    is the sum of squares over the channels, whose numbers may differ. A teacher's map of another
+    height and width is resized to the student's.
 
     Args:
         teacher_features: float (N, H, W, C).

@@ -18,8 +18,8 @@ def multi_level_each(
     batch_weight: float = 1.0,
     class_weight: float = 1.0,
 ) -> Tensor:
-    """Compute T²·KL + a·1/N·‖PPᵀ - QQᵀ‖² + b·1/C·‖PᵀP - QᵀQ‖² as a mean over five temperatures
-    (MLKD).
+    """Compute the mean over five temperatures of
+    T²·KL + a·1/N·‖PPᵀ - QQᵀ‖² + b·1/C·‖PᵀP - QᵀQ‖² (MLKD).
 
     Jin, Wang and Lin 2023 (Multi-level Logit Distillation, CVPR) align each image's distribution,
     the correlations of images and those of classes. P and Q are softmax(·/T') of teacher and

@@ -53,9 +53,9 @@ def set_statistics(model: keras.Model, images: np.ndarray, seed: int = 0) -> Non
     output.
 
     If the statistics differed from those of the images, the network would compute something else
-    from the first training step on. For each channel, with scale s = γ/√(σ² + ε) and shift t = β -
-    μ·s before, and with mean m and variance v of the layer's inputs: μ = m, σ² = v, γ = s·√(v + ε),
-    β = t + m·s.
+    from the first training step on. For each channel, with scale s = γ/√(σ² + ε) and shift
+    t = β - μ·s before, and with mean m and variance v of the layer's inputs: μ = m, σ² = v,
+    γ = s·√(v + ε), β = t + m·s.
 
     Args:
         model: any, also with nested models; layers that are frozen, or without factor or shift
