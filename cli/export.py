@@ -16,9 +16,9 @@ from keras_kd._common.progress import Terminal
 
 from . import engine, options, output
 
-# Options of Config for the format qat. The default is the value that the student was trained with,
+# Options of a run for the format qat. The default is the value that the student was trained with,
 # or else that of FineTuning.
-_OF_CONFIG = (
+_OF_QAT = (
     "soft_labels",
     "temperature",
     "alpha",
@@ -165,7 +165,7 @@ def _targets() -> list[tuple[str, str]]:
     metavar="NUMBER",
     help="qat: Adam's initial learning rate.  [default: 0.0001]",
 )
-@options.from_config(*_OF_CONFIG)
+@options.from_config(*_OF_QAT)
 @options.trust_module
 @options.as_json
 def command(

@@ -1,4 +1,4 @@
-"""Command-line options made from the fields of Config, so that each is defined once."""
+"""Command-line options made from those of a run, `keras_kd.config`, which defines each once."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ command = functools.partial(click.command, cls=Command)
 
 
 def from_config(*names: str) -> Callable:
-    """Add the named options of Config to a command; an option that is not given is None."""
+    """Add the named options of a run to a command; an option that is not given is None."""
 
     def decorate(command: Callable) -> Callable:
         # The last option that is added is the first of the help.
@@ -136,7 +136,7 @@ def flag(name: str) -> str:
 
 
 def given(arguments: dict[str, Any]) -> dict[str, Any]:
-    """Return the arguments that are options of Config and that the user gave, by name."""
+    """Return the arguments that are options of a run and that the user gave, by name."""
     return {
         name: value
         for name, value in arguments.items()

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    import pyarrow
 
 NAMES = ("sun", "moon")
 
@@ -29,6 +34,19 @@ def field(image: bytes | str | None) -> dict[str, bytes | str | None]:
     return {"bytes": None, "path": image} if is_path else {"bytes": image, "path": None}
 
 
+def described(table: pyarrow.Table, features: dict[str, dict]) -> pyarrow.Table:
+    """The table with what Hugging Face notes of its columns."""
+    return table.replace_schema_metadata(
+        {"huggingface": json.dumps({"info": {"features": features}})}
+    )
+
+
+def with_names(table: pyarrow.Table, names: Sequence[str]) -> pyarrow.Table:
+    """The table with the names of the numbers in its column label, if there are any."""
+    kinds = {"image": {"_type": "Image"}, "label": {"names": [*names], "_type": "ClassLabel"}}
+    return described(table, kinds) if names else table
+
+
 def write(
     path: Path,
     images: list[bytes | str | None],
@@ -42,12 +60,4 @@ def write(
     path.parent.mkdir(parents=True, exist_ok=True)
     column = [field(image) for image in images] if struct else images
     table = pyarrow.table({"id": list(range(len(labels))), "image": column, "label": labels})
-    if names:
-        features = {
-            "image": {"_type": "Image"},
-            "label": {"names": list(names), "_type": "ClassLabel"},
-        }
-        table = table.replace_schema_metadata(
-            {"huggingface": json.dumps({"info": {"features": features}})}
-        )
-    parquet.write_table(table, path, row_group_size=4)
+    parquet.write_table(with_names(table, names), path, row_group_size=4)

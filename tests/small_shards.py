@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+import parquet_files
 
 NAMES = ("dark", "bright")
 SUFFIXES = (".parquet", ".tar", ".tfrecord")
@@ -23,9 +22,7 @@ def pictures(count: int, seed: int = 0, side: int = 16) -> tuple[np.ndarray, np.
 
 
 def png(picture: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    Image.fromarray(picture[:, :, 0]).save(file, "PNG")
-    return file.getvalue()
+    return parquet_files.png(picture[:, :, 0])
 
 
 def write(path: Path, shown: np.ndarray, labels: np.ndarray) -> None:
@@ -54,10 +51,8 @@ def write_metadata(path: Path, names: list[str]) -> None:
     """State the names of the class numbers in a Parquet file, as Hugging Face does."""
     import pyarrow.parquet
 
-    kinds = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": names}}
-    told = {"huggingface": json.dumps({"info": {"features": kinds}})}
-    table = pyarrow.parquet.read_table(path).replace_schema_metadata(told)
-    pyarrow.parquet.write_table(table, path)
+    table = pyarrow.parquet.read_table(path)
+    pyarrow.parquet.write_table(parquet_files.with_names(table, names), path)
 
 
 def _tar(path: Path, files: list[bytes], names: list[str]) -> None:

@@ -118,7 +118,7 @@ def option(
     is_size: bool = False,
     runs_code: bool = False,
 ) -> Any:
-    """Declare a field of `Config`.
+    """Declare an option of a run.
 
     Args:
         default: the default; if it is None, None is also an allowed value.
@@ -168,7 +168,7 @@ _STATEMENTS = {
 
 
 def statement(name: str, model: str) -> Any:
-    """Declare a field of `Config` that states something about a model file.
+    """Declare an option that states something about a model file.
 
     Args:
         name: of the statement.

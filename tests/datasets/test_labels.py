@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from parquet_files import png, with_names
 from PIL import Image
 
 from keras_kd import datasets
@@ -19,9 +18,7 @@ PIXELS = " ".join(["7"] * 2304)
 
 
 def _png(value: int) -> bytes:
-    file = io.BytesIO()
-    Image.new("L", (6, 6), value).save(file, "PNG")
-    return file.getvalue()
+    return png(np.full((6, 6), value, np.uint8))
 
 
 def _parquet(
@@ -34,13 +31,8 @@ def _parquet(
     if count is not None:
         images, labels = images[:1] * count, labels[:1] * count
     table = pyarrow.table({"image": images, "label": labels})
-    if names:
-        features = {"label": {"names": list(names), "_type": "ClassLabel"}}
-        table = table.replace_schema_metadata(
-            {"huggingface": json.dumps({"info": {"features": features}})}
-        )
     path.parent.mkdir(parents=True, exist_ok=True)
-    parquet.write_table(table, path)
+    parquet.write_table(with_names(table, names), path)
     return path
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import small_shards
+from parquet_files import described
 
 from keras_kd import datasets
 from keras_kd.datasets import decoding, splits
@@ -30,20 +31,18 @@ def test_other_columns_serve_where_metadata_tells_them(tmp_path: Path, names: st
         label: {"_type": "ClassLabel", "names": ["night", "day"]},
         "id": {"_type": "Value", "dtype": "int64"},
     }
-    told = {"huggingface": json.dumps({"info": {"features": kinds}})}
     for seed, split in enumerate(("train", "validation", "test")):
         contents = [{"bytes": file, "path": None} for file in small_shards.row_files(seed)[0] * 10]
         table = pyarrow.table({image: contents, label: [0, 1] * 30, "id": range(60)})
         file = tmp_path / f"{split}.parquet"
-        pyarrow.parquet.write_table(table.replace_schema_metadata(told), file)
+        pyarrow.parquet.write_table(described(table, kinds), file)
     for form in ("shards", "parquet"):
         data = splits.load(f"{form}:{tmp_path}", size=16)
         assert data.class_names == ("night", "day")
         assert data.counts()["train"] == {"night": 30, "day": 30}
     table = table.append_column("coarse", table[label])
     kinds["coarse"] = kinds[label]
-    told = {"huggingface": json.dumps({"info": {"features": kinds}})}
-    pyarrow.parquet.write_table(table.replace_schema_metadata(told), tmp_path / "train.parquet")
+    pyarrow.parquet.write_table(described(table, kinds), tmp_path / "train.parquet")
     with pytest.raises(DataError, match="no column label: expected.*received.*coarse"):
         splits.load(f"shards:{tmp_path}", size=16)
 
