@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,6 +15,11 @@ from keras_kd._common.files import places_of, require_apart, write_text
 from keras_kd._common.progress import Terminal
 
 from . import engine, options, output
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from keras_kd.datasets.images import Size
 
 
 @options.command("bench")
@@ -92,39 +97,51 @@ def command(
         load("reports.comparison_pictures").require_picture(picture)
     load("pipelines.apart_from_data").require_files_outside((csv_path, picture), data)
     statements = load("pipelines.statements").parse(models, stated)
-    bench, datasets = load("evaluation.benchmark"), load("datasets")
-
-    @functools.cache
-    def samples(size: keras_kd.datasets.images.Size | None) -> keras_kd.Samples:
-        return datasets.load_found(*where, ("test",), bool(skip_bad_rows), size)["test"]
-
-    terminal = Terminal()
+    terminal, bench = Terminal(), load("evaluation.benchmark")
     # Data that can't be read stop the command before minutes of timing.
-    count = 0
-    if data:
-        where = datasets.find(data)
-        count = len(samples(None))
-        terminal.notes(datasets.passed_over_found(*where, bool(skip_bad_rows)))
-        terminal.skipped(samples(None).skipped)
+    samples = _test_images(data, bool(skip_bad_rows), terminal) if data else None
     measurements = bench.measure(
-        models, seconds=seconds, samples=samples if data else None,
+        models, seconds=seconds, samples=samples,
         stated={name: statements.of(name) for name in models}, tell=terminal.say,
     )  # fmt: skip
     table = bench.table(measurements)
     if csv_path:
         write_text(csv_path, text.csv(table.reset_index()))
     if picture:
-        _draw(picture, measurements, f"{text.encodable(Path(data).name)}, {count:,} test images")
+        images = f"{len(samples(None)):,} test images"
+        _draw(picture, measurements, f"{text.encodable(Path(data).name)}, {images}")
     if as_json:
         output.show_json(output.records(table.reset_index()))
         return
+    output.show_table(_rows(table))
+
+
+def _test_images(
+    data: str, skip_bad_rows: bool, terminal: Terminal
+) -> Callable[[Size | None], keras_kd.Samples]:
+    """Tell what is passed over in the data, and return a function that loads the test images at a
+    size, each size once.
+    """
+    from keras_kd import datasets
+
+    where = datasets.find(data)
+
+    @functools.cache
+    def at(size: Size | None) -> keras_kd.Samples:
+        return datasets.load_found(*where, ("test",), skip_bad_rows, size)["test"]
+
+    skipped = at(None).skipped
+    terminal.notes(datasets.passed_over_found(*where, skip_bad_rows))
+    terminal.skipped(skipped)
+    return at
+
+
+def _rows(table: pd.DataFrame) -> list[tuple[str, ...]]:
+    """A column for each model, a row for each figure."""
     shown = table.T
-    rows = [("", *shown.columns)]
-    rows += [
-        (name, *(_figure(value) for value in row))
-        for name, row in zip(shown.index, shown.values, strict=True)
+    return [("", *shown.columns)] + [
+        (name, *map(_figure, row)) for name, row in zip(shown.index, shown.values, strict=True)
     ]
-    output.show_table(rows)
 
 
 def _only(models: Sequence[str], data: str | None, picture: str | None) -> str:

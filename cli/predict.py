@@ -60,13 +60,7 @@ def command(
       kerakd predict 'photos/*.png' --model student_int8.tflite --csv faces.csv --annotate shown/
       kerakd predict new/ --model app --whole
     """
-    if redact and not annotate:
-        raise click.UsageError(
-            "--redact changes the pictures of --annotate: add --annotate FOLDER."
-        )
-    given = [option for name, option in options.typed().items() if name in _OF_FACES]
-    if whole and given:
-        raise click.UsageError(f"--whole looks for no faces: leave out {' and '.join(given)}.")
+    _refuse_strays(annotate, redact, whole)
     terminal = Terminal()
     load = engine.loader([asked["model"]])
     photos = load("sessions.photos")
@@ -77,17 +71,10 @@ def command(
     apart.require_apart([csv_path], [*files, *read], asked["calibrate"])
     reader, detector, _ = sessions.load(asked, annotate, terminal, whole)
     unread: dict[str, DataError] = {}
+    shown = Path(annotate) if annotate else None
     with terminal.bar("Reading pictures", len(files)) as advance:
         readings = photos.predict(
-            files,
-            reader,
-            detector,
-            confidence,
-            side,
-            Path(annotate) if annotate else None,
-            redact,
-            advance,
-            unread,
+            files, reader, detector, confidence, side, shown, redact, advance, unread
         )
     if len(unread) == len(files):
         raise output.refusal(unread, len(files), "pictures")
@@ -101,6 +88,17 @@ def command(
         raise output.refusal(unread, len(files), "pictures")
     if not (as_json or whole or any(readings.values())):
         terminal.say("No face was found: for a model whose classes are not of faces, add --whole.")
+
+
+def _refuse_strays(annotate: str | None, redact: bool, whole: bool) -> None:
+    """Refuse options that the others would leave unused."""
+    if redact and not annotate:
+        raise click.UsageError(
+            "--redact changes the pictures of --annotate: add --annotate FOLDER."
+        )
+    given = [option for name, option in options.typed().items() if name in _OF_FACES]
+    if whole and given:
+        raise click.UsageError(f"--whole looks for no faces: leave out {' and '.join(given)}.")
 
 
 def _records(readings: dict[str, list[Any]], unread: dict[str, DataError]) -> list[dict[str, Any]]:

@@ -81,18 +81,7 @@ class CheckedTraining(StudentModel):
             ModelError: the student has no weights to train, or shares some with the teacher.
         """
         _backend.require_scope(self)
-        if loss is not None or loss_weights is not None:
-            raise ConfigError(
-                "compile() takes no loss and no loss_weights: the Distiller has its own loss, "
-                "weighed by alpha, beta "
-                f"and value_weight. Received: loss={loss!r}, loss_weights={loss_weights!r}."
-            )
-        if others:
-            raise ConfigError(
-                f"compile() takes no {', '.join(others)}: the Distiller has its own losses, and "
-                "takes its settings itself, Distiller(student, teacher, temperature=3, alpha=0.2), "
-                "where alpha weighs the labels."
-            )
+        _refuse_losses(loss, loss_weights, others)
         if not any(head.learns for head in self._heads.values()) and not self.features:
             raise ConfigError(
                 "Nothing would be learnt: the weights of labels and teacher are all 0. Set alpha, "
@@ -380,6 +369,22 @@ class CheckedTraining(StudentModel):
                 return np.asarray(keras.ops.convert_to_numpy(given))
 
             _same_answers.warn_of_stored(known, logits, name)
+
+
+def _refuse_losses(loss: Any, loss_weights: Any, others: Mapping[str, Any]) -> None:
+    """Refuse the arguments of `compile` that would set another loss than the Distiller's."""
+    if loss is not None or loss_weights is not None:
+        raise ConfigError(
+            "compile() takes no loss and no loss_weights: the Distiller has its own loss, weighed "
+            "by alpha, beta and value_weight. Received: "
+            f"loss={loss!r}, loss_weights={loss_weights!r}."
+        )
+    if others:
+        raise ConfigError(
+            f"compile() takes no {', '.join(others)}: the Distiller has its own losses, and "
+            "takes its settings itself, Distiller(student, teacher, temperature=3, alpha=0.2), "
+            "where alpha weighs the labels."
+        )
 
 
 def _first_rows(values: Any) -> np.ndarray | None:

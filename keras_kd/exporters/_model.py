@@ -150,11 +150,20 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
     Raises:
         ExportError: one of these.
     """
-    if len(model.inputs) != 1:
-        raise ExportError(
-            f"{model.name} has {len(model.inputs)} inputs: only models of one image input can be"
-            " exported."
-        )
+    _check_images(model)
+    _check_outputs(model)
+    for layer in all_layers(model):
+        _check_layer(layer, model)
+    for weight in model.weights:
+        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
+            raise ExportError(
+                f"{weight.path} of {model.name} holds NaN or infinite values: train the model"
+                " again."
+            )
+    _check_class_names(model, class_names)
+
+
+def _check_outputs(model: keras.Model) -> None:
     outputs = heads.structure(model)
     if isinstance(outputs, dict) and any(
         keras.tree.is_nested(output) for output in outputs.values()
@@ -162,6 +171,15 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
         raise ExportError(
             f"{model.name} gives outputs in a dict inside of another structure: build it with one"
             " dict, each output by a name of its own."
+        )
+
+
+def _check_images(model: keras.Model) -> None:
+    """Refuse inputs that are not images of one size."""
+    if len(model.inputs) != 1:
+        raise ExportError(
+            f"{model.name} has {len(model.inputs)} inputs: only models of one image input can be"
+            " exported."
         )
     shape = model.inputs[0].shape[1:]
     if len(shape) != 3:
@@ -176,29 +194,25 @@ def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:
             " HEIGHTxWIDTHxCHANNELS, or in Python by set_weights of"
             " keras.models.clone_model(model, keras.Input((64, 64, 3)))."
         )
-    for layer in all_layers(model):
-        mode = getattr(layer.dtype_policy, "quantization_mode", None)
-        if mode in UNREADABLE:
-            raise ExportError(
-                f"{layer.name} of {model.name} was quantized to {mode} by model.quantize,"
-                " which LiteRT's converter can't read: export the model as it was before; the"
-                " formats int8 and dynamic quantize it."
-            )
-        if not isinstance(layer, keras.layers.InputLayer):
-            _check_name(layer, model)
-        if isinstance(layer, keras.layers.Lambda):
-            raise ExportError(
-                f"{layer.name} of {model.name} is a Lambda layer, whose function no format can hold"
-                " safely: write it as a layer class, or with keras.ops in the functional"
-                " interface."
-            )
-    for weight in model.weights:
-        if not np.isfinite(keras.ops.convert_to_numpy(weight)).all():
-            raise ExportError(
-                f"{weight.path} of {model.name} holds NaN or infinite values: train the model"
-                " again."
-            )
-    _check_class_names(model, class_names)
+
+
+def _check_layer(layer: keras.Layer, model: keras.Model) -> None:
+    """Refuse layers that no format can hold."""
+    mode = getattr(layer.dtype_policy, "quantization_mode", None)
+    if mode in UNREADABLE:
+        raise ExportError(
+            f"{layer.name} of {model.name} was quantized to {mode} by model.quantize,"
+            " which LiteRT's converter can't read: export the model as it was before; the"
+            " formats int8 and dynamic quantize it."
+        )
+    if not isinstance(layer, keras.layers.InputLayer):
+        _check_name(layer, model)
+    if isinstance(layer, keras.layers.Lambda):
+        raise ExportError(
+            f"{layer.name} of {model.name} is a Lambda layer, whose function no format can hold"
+            " safely: write it as a layer class, or with keras.ops in the functional"
+            " interface."
+        )
 
 
 def _check_name(layer: keras.Layer, model: keras.Model) -> None:

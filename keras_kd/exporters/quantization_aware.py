@@ -22,7 +22,7 @@ from keras_kd import losses
 from keras_kd._common.arrays import evenly
 from keras_kd._common.files import written_whole
 from keras_kd.datasets.images import fitted
-from keras_kd.datasets.pixel_values import PixelStatement, pixel_values
+from keras_kd.datasets.pixel_values import PixelStatement, PixelValues, pixel_values
 from keras_kd.errors import ConfigError, ExportError
 from keras_kd.exporters import (
     ExportReport,
@@ -162,11 +162,8 @@ def export_quantization_aware(
     _require_written(path, io)
     training_data.require_equally_many(len(images), labels, teacher_logits, views)
     _judgement.require_share(min_agreement)
-    model = _model.graph_of(model)
-    _model.check(model, None)
-    _model.require_pixels(model, taken)
+    model = _graph(model, images, taken)
     app_input = _model.app_input(model, io, app_input)
-    _require_fitting(model, images)
     labels = _fitting_samples.class_labels(labels, model.outputs[0].shape[-1])
     if teacher_logits is not None:
         teacher_logits = training_data.teacher_logits_of_classes(
@@ -205,6 +202,15 @@ def _require_written(path: Path, io: str) -> None:
     _request.require_path("qat", ".tflite", path)
     if io not in ("float", "app"):
         raise ExportError(f"The format qat offers io='float' or 'app'. Received: io={io!r}.")
+
+
+def _graph(model: keras.Model, images: np.ndarray, taken: PixelValues) -> keras.Model:
+    """The model as a graph that the format can hold, for these images."""
+    model = _model.graph_of(model)
+    _model.check(model, None)
+    _model.require_pixels(model, taken)
+    _require_fitting(model, images)
+    return model
 
 
 def _require_fitting(model: keras.Model, images: np.ndarray) -> None:

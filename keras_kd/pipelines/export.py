@@ -59,17 +59,9 @@ def export(
     settings = resolved(settings)
     require_consistent(settings)
     source = Path(model)
-    ending = suffix(settings.format)
     if settings.as_bundle:
-        out = out or source.with_suffix("")
-        run_files.refuse_run(Path(out))
-    elif out:
-        exporters.require_path(settings.format, ending, Path(out))
-    if settings.as_bundle and settings.data:
-        require_outside(Path(out), settings.data, mixes=True)
-    table = settings.layer_errors
-    written = [None if settings.as_bundle else out, table, table and table.with_suffix(".png")]
-    require_apart(written, [source], settings.data)
+        out = Path(out or source.with_suffix(""))
+    _require_places(source, settings, out)
     built, spec = _opened(source, settings)
     train = samples_in_order(settings, "train", spec, terminal) if settings.data else None
     if settings.as_bundle and spec.class_names is None:
@@ -96,7 +88,8 @@ def export(
     if settings.as_bundle:
         made = bundling.write(conversion, out, description, command, scores)
     else:
-        place = Path(out or source.with_name(f"{source.stem}_{settings.format}{ending}"))
+        name = f"{source.stem}_{settings.format}{suffix(settings.format)}"
+        place = Path(out or source.with_name(name))
         if run_files.is_exported_by_run(place):
             terminal.say(
                 f"{place} will be replaced: {run_files.CARD} of that run has the scores of the"
@@ -109,6 +102,19 @@ def export(
     if settings.data and made.path.suffix == ".tflite":
         result["test"] = scored
     return result
+
+
+def _require_places(source: Path, settings: ExportSettings, out: Path | None) -> None:
+    """Refuse to write over a run, the model or the data, and a name that the format can't have."""
+    if settings.as_bundle:
+        run_files.refuse_run(out)
+    elif out:
+        exporters.require_path(settings.format, suffix(settings.format), Path(out))
+    if settings.as_bundle and settings.data:
+        require_outside(out, settings.data, mixes=True)
+    table = settings.layer_errors
+    written = [None if settings.as_bundle else out, table, table and table.with_suffix(".png")]
+    require_apart(written, [source], settings.data)
 
 
 def _written(

@@ -68,6 +68,20 @@ class LiteRTModel:
         if not trusted and digest not in _SURVIVED:
             _require_survival(self.path, content, size if self.is_open else None)
         _SURVIVED.add(digest)
+        self._load(content, threads, size)
+        inputs, self._outputs = self._tensors()
+        [self._input] = self._require_image(inputs, size)
+        self._know_input()
+        self.output_shapes = {
+            name: self._shape_of_one(name, tuple(map(int, tensor["shape"])))
+            for name, tensor in self._outputs.items()
+        }
+        self.output_dtypes = {
+            name: np.dtype(tensor["dtype"]) for name, tensor in self._outputs.items()
+        }
+        self.output_indices = {name: int(tensor["index"]) for name, tensor in self._outputs.items()}
+
+    def _load(self, content: bytes, threads: int, size: tuple[int, int, int] | None) -> None:
         try:
             # LiteRT prints which delegate it creates.
             with native_output_hidden():
@@ -80,15 +94,16 @@ class LiteRTModel:
             reason = first_line(error).rstrip(".")
             if self.is_open and size:
                 raise ModelError(
-                    f"{path} can't compute images of {'x'.join(map(str, size))} ({reason}): give a"
-                    " larger --input."
+                    f"{self.path} can't compute images of {'x'.join(map(str, size))} ({reason}):"
+                    " give a larger --input."
                 ) from error
             raise ModelError(
-                f"{path} can't be loaded by LiteRT ({reason}): it is damaged or has operators that"
-                " LiteRT lacks, so export it again with built-in ops only."
+                f"{self.path} can't be loaded by LiteRT ({reason}): it is damaged or has operators"
+                " that LiteRT lacks, so export it again with built-in ops only."
             ) from error
-        inputs, self._outputs = self._tensors()
-        [self._input] = self._require_image(inputs, size)
+
+    def _know_input(self) -> None:
+        """Take the size and the type of the images from the input's tensor."""
         self.batch, *sizes = (int(size) for size in self._input["shape"])
         # A side of three pixels or fewer can't be distinguished from channels.
         self.channels_first = sizes[0] in (1, 3) and min(sizes[1:]) > 3
@@ -98,17 +113,9 @@ class LiteRTModel:
         self.input_limits = _limits(self._input)
         if self.input_dtype in (np.int8, np.int16) and self.input_limits is None:
             raise ModelError(
-                f"{path} has an {self.input_dtype} input without a scale, so that pixels can't be"
-                " converted: export it again with one."
+                f"{self.path} has an {self.input_dtype} input without a scale, so that pixels"
+                " can't be converted: export it again with one."
             )
-        self.output_shapes = {
-            name: self._shape_of_one(name, tuple(map(int, tensor["shape"])))
-            for name, tensor in self._outputs.items()
-        }
-        self.output_dtypes = {
-            name: np.dtype(tensor["dtype"]) for name, tensor in self._outputs.items()
-        }
-        self.output_indices = {name: int(tensor["index"]) for name, tensor in self._outputs.items()}
 
     def predict_heads(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Compute all outputs for images.

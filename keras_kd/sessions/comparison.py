@@ -107,18 +107,7 @@ def compare(
         DataError: there are more than two groups, or a paired design has no participant in both.
     """
     groups = list(dict.fromkeys(rows["group"]))
-    if len(groups) > 2 or (paired and len(groups) != 2):
-        raise DataError(
-            f"{'Two' if paired else 'At most two'} groups, named after folders, can be compared."
-            f" Received: {', '.join(groups)}."
-        )
-    names = [set(rows.loc[rows["group"] == group, "participant"]) for group in groups]
-    same = set.intersection(*names) if len(groups) == 2 else set()
-    if paired and not same:
-        raise DataError(
-            f"No participant is in both {groups[0]} and {groups[1]}: paired recordings have the"
-            " same name in both folders."
-        )
+    same = _names_in_both(rows, groups, paired)
     left_out = [
         _reason(row, least) for row in rows.to_dict("records") if not row["readable"] >= least
     ]
@@ -151,6 +140,25 @@ def compare(
     }
     unmarked = bool(same) and not paired
     return Study(found, paired, left_out, unmarked, smallest, baselines, doubts)
+
+
+def _names_in_both(rows: pd.DataFrame, groups: Sequence[str], paired: bool) -> set[str]:
+    """The names of those who are in both of two groups; DataError for groups that can't be
+    compared.
+    """
+    if len(groups) > 2 or (paired and len(groups) != 2):
+        raise DataError(
+            f"{'Two' if paired else 'At most two'} groups, named after folders, can be compared."
+            f" Received: {', '.join(groups)}."
+        )
+    names = [set(rows.loc[rows["group"] == group, "participant"]) for group in groups]
+    same = set.intersection(*names) if len(groups) == 2 else set()
+    if paired and not same:
+        raise DataError(
+            f"No participant is in both {groups[0]} and {groups[1]}: paired recordings have the"
+            " same name in both folders."
+        )
+    return same
 
 
 def _reason(row: dict[str, Any], least: float) -> str:

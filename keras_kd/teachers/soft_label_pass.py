@@ -129,11 +129,8 @@ def fill(
         error = _rounded_into(flat[positions.start : positions.stop], exact)
         # The logits are in the file before the note says so.
         logits.flush()
-        state = {
-            **state,
-            "done": positions.stop,
-            "rounding_error": max(state["rounding_error"], error),
-        }
+        error = max(state["rounding_error"], error)
+        state = state | {"done": positions.stop, "rounding_error": error}
         write_text(progress, json.dumps(state))
         advance(len(positions))
     forced(partial)
