@@ -30,7 +30,7 @@ def main() -> None:
     rows = []
     for count in asked.counts:
         hashes, others = drawn(count)
-        seconds, found = timed(duplicates.near, hashes, others)
+        seconds, found = timed(duplicates.look_alike, hashes, others)
         row = [f"{count:,}", f"{int(found.sum()):,}", f"{seconds:.1f}", "–"]
         if count <= asked.all_pairs:
             seconds, expected = timed(of_all_pairs, bits(hashes), bits(others))

@@ -69,7 +69,9 @@ class Score:
 def converted(student: Path, train: Samples, folder: Path) -> dict[str, Path]:
     """Write the converter's files, by format."""
     model, spec = keras_file.load(student)
-    exporter = exporters.Exporter(model, train, "float", spec.class_names, value_range=spec.taken)
+    exporter = exporters.Exporter(
+        model, train, "float", spec.class_names, value_range=spec.expected_pixels
+    )
     paths = {}
     for format in FORMATS:
         paths[format] = folder / f"{format}.tflite"

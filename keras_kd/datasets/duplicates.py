@@ -60,7 +60,7 @@ class Looks:
         """Which look almost like one of the others, exact copies and blank images left out: bool
         (N,).
         """
-        return near(self.hashes, others.hashes) & ~self.copies_of(others) & ~self.blank
+        return look_alike(self.hashes, others.hashes) & ~self.copies_of(others) & ~self.blank
 
 
 def digests(images: np.ndarray) -> list[bytes]:
@@ -111,7 +111,7 @@ def perceptual_hashes(images: np.ndarray) -> np.ndarray:
     return packed
 
 
-def near(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
+def look_alike(hashes: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Find images that look almost like others by their hashes.
 
     Args:

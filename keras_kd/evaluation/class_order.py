@@ -199,7 +199,7 @@ def _doubt_statement(
     """
     some = _spread(samples, pixel_check.TRIED)
     logits, labels = _by_pixels(predictor, some, names), some.hard_labels
-    taken, pixels = predictor.spec.taken, predictor.stated.pixels
+    taken, pixels = predictor.spec.expected_pixels, predictor.stated.pixels
     doubt = None
     if pixels and not predictor.takes_whole_numbers:
         channels, ordered = predictor.spec.input_shape[2], names is not None
@@ -218,7 +218,7 @@ def _by_pixels(
     @functools.cache
     def logits(pixels: PixelValues) -> np.ndarray:
         # The model records that its outputs were reported, so that copies do not repeat it.
-        own = pixels == predictor.spec.taken
+        own = pixels == predictor.spec.expected_pixels
         shown = predictor if own else predictor.with_pixels(pixels)
         found = shown.logits(samples.images)
         return found[:, order] if found.shape[1] == len(names) else found

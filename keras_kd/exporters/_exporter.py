@@ -222,7 +222,7 @@ class Exporter:
             shown = _samples.shown(samples, pixels)
             size = app_input if self.io == "app" else tuple(model.inputs[0].shape[1:])
             images, labels = fitted(shown.images, size), shown.labels
-        kinds = _output_kinds.found(reference, output, pixels, images, self.io == "app")
+        kinds = _output_kinds.kinds_by_output(reference, output, pixels, images, self.io == "app")
         if kind:
             kinds |= dict.fromkeys(heads.names(reference), kind)
         serving = _serving.Serving(

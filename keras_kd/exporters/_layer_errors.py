@@ -43,7 +43,7 @@ def added(exact: bytes, quantized: bytes, images: np.ndarray) -> list[Added]:
         images: (N, H, W, C) as the float32 file takes them; IMAGES of them are used, spread
             evenly.
     """
-    expected, found = _Kept(exact), _Kept(quantized)
+    expected, found = _ReadableFile(exact), _ReadableFile(quantized)
     values = [(expected.run(image), found.run(image)) for image in evenly(images, IMAGES)]
     common = [name for name in values[0][0] if name in values[0][1]]
     pairs = {name: [np.stack([run[side][name] for run in values]) for side in (0, 1)]
@@ -66,7 +66,7 @@ def _error(expected: np.ndarray, found: np.ndarray) -> float:
     return float(np.sqrt(np.mean((expected - found.astype(np.float64)) ** 2)) / spread)
 
 
-class _Kept:
+class _ReadableFile:
     """A `.tflite` on plain kernels, whose tensors can all be read."""
 
     def __init__(self, content: bytes) -> None:

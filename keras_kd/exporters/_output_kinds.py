@@ -32,7 +32,7 @@ def require_statement(stated: str | None) -> None:
         )
 
 
-def found(
+def kinds_by_output(
     model: keras.Model,
     stated: OutputKind | None,
     pixels: PixelValues,

@@ -72,7 +72,7 @@ def facts(model: str | Path | None, stated: Stated = NOTHING) -> Facts:
     tflite_graph.require_one_size(path)
     runtime, predictor = LiteRTModel(path), predictors.load(path, stated)
     runtime.require_one_image()
-    dtype, taken = runtime.input_dtype.name, predictor.spec.taken
+    dtype, taken = runtime.input_dtype.name, predictor.spec.expected_pixels
     pixels = worked_input(runtime.input_shape)
     _require_covered(path, runtime, pixels, taken)
     shown = taken.of(pixels[None])

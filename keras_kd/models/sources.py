@@ -39,7 +39,7 @@ from keras_kd.models.inference import COMPUTE_APART, DEPENDS, depends_on_batch
 from keras_kd.models.output_kinds import images_of_noise
 from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery import fine_tuning, weights
-from keras_kd.models.surgery.copies import of_size, tied
+from keras_kd.models.surgery.copies import layers_sharing_a_weight, of_size
 from keras_kd.models.surgery.keras_internals import all_layers
 
 APPLICATIONS = "keras:"
@@ -203,7 +203,7 @@ def _of_file(
     """A file's layers with new weights and a new head."""
     model, spec = loaded
     with of_file(path):
-        whole = fine_tuning.with_new_head(model, heads, input_shape, spec.taken, seed)
+        whole = fine_tuning.with_new_head(model, heads, input_shape, spec.expected_pixels, seed)
     # Clones get new weights from their layers' initializers.
     new = keras.models.clone_model(whole)
     # No training would set those of frozen layers, of Normalization and what LoRA adds to.
@@ -294,7 +294,7 @@ def _problem(model: keras.Model, heads: Heads, input_shape: tuple[int, int, int]
             f"has the Lambda layer {hidden[0]}, whose function no file can hold: write it as a"
             " layer class, or with keras.ops"
         )
-    if pair := tied(model):
+    if pair := layers_sharing_a_weight(model):
         return (
             f"has one weight in two layers, {pair[0]} and {pair[1]}, which training would part:"
             " give each its own, or call one layer twice"

@@ -42,7 +42,7 @@ class ModelSpec:
     input_shape: tuple[int, int, int] | None = None
 
     @property
-    def taken(self) -> PixelValues:
+    def expected_pixels(self) -> PixelValues:
         """The values that the model expects for pixels 0..255, stated or assumed."""
         return self.pixels or PixelValues()
 
@@ -50,7 +50,7 @@ class ModelSpec:
         """Return the specification as JSON values."""
         return {
             "class_names": self.class_names and list(self.class_names),
-            **self.taken.facts(),
+            **self.expected_pixels.facts(),
             "output": self.output,
             "input_shape": self.input_shape and list(self.input_shape),
         }
@@ -89,10 +89,10 @@ def require_whole_pixels(spec: ModelSpec) -> None:
     Raises:
         ModelError: other values than 0..255 are stated.
     """
-    if not replace(spec.taken, channel_order="rgb").plain:
+    if not replace(spec.expected_pixels, channel_order="rgb").plain:
         raise ModelError(
-            f"The model takes whole numbers, but is stated to take {spec.taken}: such a model "
-            "takes pixels of 0..255, so leave the statement out."
+            f"The model takes whole numbers, but is stated to take {spec.expected_pixels}: such a "
+            "model takes pixels of 0..255, so leave the statement out."
         )
 
 

@@ -96,7 +96,7 @@ class Conversion:
             io=settings.io,
             app_input=settings.app_input,
             tell=self.terminal.say,
-            value_range=self.spec.taken,
+            value_range=self.spec.expected_pixels,
             min_agreement=settings.min_agreement,
             teacher_output="logits",  # as stores hold them
         )

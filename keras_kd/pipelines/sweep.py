@@ -120,7 +120,7 @@ def _work_off(
 ) -> None:
     """Take trials from the queue until `total` are done, by this process or by others."""
     students = None
-    while (done := len(trial_queue.done(study))) < total:
+    while (done := len(trial_queue.finished(study))) < total:
         if not trial_queue.waiting(study):
             trial_queue.wait_for_others(study, dimensions, out, terminal)
             with locked(out, terminal.say):
@@ -288,7 +288,7 @@ def _write(
             "state": trial.state.name.lower(),
             "error": _encodable(trial.user_attrs.get("error", "")),
         }
-        for trial in trial_queue.done(study)
+        for trial in trial_queue.finished(study)
     ]
     frame = pd.DataFrame(
         rows, columns=["number", *dimensions, "validation", trained, "state", "error"]

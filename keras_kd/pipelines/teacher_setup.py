@@ -120,7 +120,7 @@ def _feature_teacher(plan: Plan, data: Data) -> keras.Model:
             " file, or leave --match out."
         )
     model, spec = predictors.of_keras_file(path, stated)
-    if not spec.taken.plain:
+    if not spec.expected_pixels.plain:
         raise ConfigError(
             f"match shows the student's pixels 0..255 to {path}, which takes others: put a"
             " Rescaling layer in front of it, or leave --match out."

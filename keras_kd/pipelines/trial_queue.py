@@ -211,7 +211,7 @@ def fill(
         present = [
             # A trial that waits has no parameters yet, only those that it was queued with.
             trial.system_attrs.get("fixed_params", trial.params)
-            for trial in [*done(study), *coming]
+            for trial in [*finished(study), *coming]
         ]
         products = itertools.product(*map(choices, dimensions.values()))
         for values in itertools.islice(products, total):
@@ -219,7 +219,7 @@ def fill(
             if params not in present:
                 study.enqueue_trial(params, QUEUED)
         return
-    for _ in range(total - len(done(study)) - len(coming)):
+    for _ in range(total - len(finished(study)) - len(coming)):
         study.enqueue_trial({}, QUEUED)
 
 
@@ -286,10 +286,10 @@ def has_begun(study: optuna.Study, folder: Path, own: int | None = None) -> bool
     """
     running = study.get_trials(deepcopy=False, states=[load_optuna().trial.TrialState.RUNNING])
     others = any(trial.number != own for trial in running)
-    return others or bool(done(study)) or state.has_steps(folder / run_files.STATE)
+    return others or bool(finished(study)) or state.has_steps(folder / run_files.STATE)
 
 
-def done(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
+def finished(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Return the trials that ended by themselves.
 
     Args:

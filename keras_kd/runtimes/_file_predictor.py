@@ -340,7 +340,7 @@ def columns(shapes: dict[str, tuple[int | None, ...]], head: str | None = None) 
 
 def shown(images: np.ndarray, spec: ModelSpec) -> np.ndarray:
     """The images in the size, colour and pixel values that the model takes."""
-    return spec.taken.of(pixels.fitted(images, spec.input_shape))
+    return spec.expected_pixels.of(pixels.fitted(images, spec.input_shape))
 
 
 def _of_two_classes(outputs: np.ndarray, output: str) -> np.ndarray:

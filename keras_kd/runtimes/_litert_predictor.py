@@ -84,7 +84,7 @@ class LiteRTPredictor(FilePredictor):
         limits, channels = self._model.input_limits, self.spec.input_shape[2]
         if limits is None:
             return
-        ends = self.spec.taken.of(np.array([[0] * channels, [255] * channels], np.uint8))
+        ends = self.spec.expected_pixels.of(np.array([[0] * channels, [255] * channels], np.uint8))
         low, high = float(ends.min()), float(ends.max())
         held = min(high, limits[1]) - max(low, limits[0])
         if held < _LEAST_HELD * (high - low) or held < _LEAST_USED * (limits[1] - limits[0]):

@@ -34,7 +34,6 @@ __all__ = [
     "Predictor",
     "Stated",
     "averaged",
-    "given",
     "in_one_order",
     "load",
     "mean",
@@ -140,7 +139,7 @@ def _settled(predictor: FilePredictor, path: Path, stated: Stated) -> FilePredic
 def _of_keras(own: ModelSpec, path: Path, stated: Stated, prefix: str = "") -> ModelSpec:
     """What a Keras file, the files beside it and its user say."""
     told = labels.with_labels(_with_pixels(own, path), path, stated.class_names, prefix)
-    return given(told, stated, prefix)
+    return _with_statements(told, stated, prefix)
 
 
 def _loaded(path: Path, stated: Stated, precision: str | None) -> FilePredictor:
@@ -163,12 +162,12 @@ def _loaded(path: Path, stated: Stated, precision: str | None) -> FilePredictor:
 def _of_other_runtime(path: Path, own: ModelSpec, stated: Stated) -> FilePredictor:
     own = _with_pixels(own, path)
     if path.suffix == ".onnx":
-        return OnnxPredictor(path, given(own, stated), stated.head)
+        return OnnxPredictor(path, _with_statements(own, stated), stated.head)
     if path.is_dir():
         from keras_kd.runtimes._keras_predictor import of_saved_model
 
-        return of_saved_model(path, given(own, stated), stated.head)
-    spec = given(own, replace(stated, input_shape=None))
+        return of_saved_model(path, _with_statements(own, stated), stated.head)
+    spec = _with_statements(own, replace(stated, input_shape=None))
     return LiteRTPredictor(path, spec, stated.head, stated.input_shape)
 
 
@@ -195,7 +194,7 @@ def _tell_assumed_logit(predictor: FilePredictor, stated: Stated) -> None:
     )
 
 
-def given(own: ModelSpec, stated: Stated, prefix: str = "") -> ModelSpec:
+def _with_statements(own: ModelSpec, stated: Stated, prefix: str = "") -> ModelSpec:
     """Combine a file's specification with the user's statements.
 
     Args:

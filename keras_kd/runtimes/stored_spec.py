@@ -185,9 +185,10 @@ def range_of(path: Path, spec: ModelSpec) -> tuple[float, float]:
     Raises:
         ModelError: the file also expects a mean, a deviation or another channel order.
     """
-    if not spec.taken.range_alone:
+    if not spec.expected_pixels.range_alone:
         raise ModelError(
-            f"{path} takes {spec.taken}: export the model by `kerakd export MODEL.keras --bundle`,"
-            " which puts the mean, the deviation and the order of channels inside of the file."
+            f"{path} takes {spec.expected_pixels}: export the model by `kerakd export MODEL.keras"
+            " --bundle`, which puts the mean, the deviation and the order of channels inside of the"
+            " file."
         )
-    return spec.taken.value_range
+    return spec.expected_pixels.value_range

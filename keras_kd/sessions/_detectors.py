@@ -43,7 +43,7 @@ CLOSER, LOWEST = 2.0, 0.1
 LOOK = 128
 
 
-class _Both:
+class _BothRanges:
     """The full-range model; the short-range one finds faces that fill the image."""
 
     def __init__(self, score: float) -> None:
@@ -123,4 +123,4 @@ def load(name: str = "auto", score: float = SCORE) -> Detector:
         raise ConfigError(f"detector must be one of {', '.join(DETECTORS)}. Received: {name!r}.")
     if name == "cascade":
         return Cascade()
-    return _TwoLooks(_Both(score) if name == "auto" else BlazeFace(name, score))
+    return _TwoLooks(_BothRanges(score) if name == "auto" else BlazeFace(name, score))

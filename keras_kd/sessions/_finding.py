@@ -85,7 +85,7 @@ def group_size(rate: float) -> int:
     return max(1, round(GROUP_SECONDS * rate))
 
 
-def found(
+def with_faces(
     frames: Iterable[Frame], detector: Detector, side: float, group: int, steps: Steps
 ) -> Iterator[list[Found]]:
     """Yield groups of `group` frames with their faces, in order; the last may be shorter."""

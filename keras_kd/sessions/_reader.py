@@ -85,7 +85,7 @@ class Reader:
         self._doubtful, self._different = None, []
         warning = pixel_check.unmoved(
             self.name or "The model",
-            model.spec.taken,
+            model.spec.expected_pixels,
             lambda pixels: model.with_pixels(pixels).logits(shown),
             shown.shape[3],
         )

@@ -127,7 +127,7 @@ def record(
             frames = video.after(progress.number, progress.time)
             until = None if seconds is None else video.begins + seconds
             frames = _thinned(frames, rate, progress.time, until, advance, stop)
-            groups = _finding.found(frames, detector, side, group, steps)
+            groups = _finding.with_faces(frames, detector, side, group, steps)
             count = 0
             tracker = Tracker(
                 progress.tracks.values(), progress.next_number, longest_gap(step), one_person

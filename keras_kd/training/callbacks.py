@@ -14,7 +14,7 @@ from keras_kd.errors import ConfigError
 from keras_kd.models import trusted_modules
 
 
-def made(source: str) -> keras.callbacks.Callback:
+def create(source: str) -> keras.callbacks.Callback:
     """Create the callback that a text names.
 
     Args:

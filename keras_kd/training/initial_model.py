@@ -96,7 +96,7 @@ def _started(
             fine_tuning.take_over(source, built, order)
         else:
             built = fine_tuning.with_new_head(
-                source, job.heads.asked, data.image_shape, spec.taken, settings.seed
+                source, job.heads.asked, data.image_shape, spec.expected_pixels, settings.seed
             )
             if order is not None and job.heads.single:
                 fine_tuning.keep_head(source, built, order)
@@ -111,8 +111,8 @@ def _started(
 
 def _require_usual_pixels(job: Job, spec: ModelSpec) -> None:
     """Refuse weights that learnt from other pixels than the architecture takes."""
-    if not spec.taken.plain:
-        taken = str(spec.taken).replace("--", f"--{job.learner}-")
+    if not spec.expected_pixels.plain:
+        taken = str(spec.expected_pixels).replace("--", f"--{job.learner}-")
         raise ModelError(
             f"It takes other pixels ({taken}) than {job.architecture}, which takes 0..255, so its"
             f" weights would mean something else there: give the file as --{job.learner} with"

@@ -103,7 +103,7 @@ def train(
         distiller = _compiled(job, settings, data, student, steps)
         momenta = batch_norm.shorten_averages(distiller.student, steps)
         chosen = optimizers.schedule_callbacks(settings.schedule, settings.patience)
-        chosen += [callbacks.made(source) for source in settings.callbacks]
+        chosen += [callbacks.create(source) for source in settings.callbacks]
         history = fitting.fit(
             distiller,
             batches,

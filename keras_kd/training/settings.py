@@ -52,7 +52,7 @@ class TrainingSettings:
 
     Attributes:
         loss: parts and weights of the loss.
-        callbacks: Keras callbacks besides the library's own, see `callbacks.made`.
+        callbacks: Keras callbacks besides the library's own, see `callbacks.create`.
         log: where each epoch's metrics go, see `logs.logged`.
         optimizer: "sgd", "adamw" or "dot".
         batch_size: images in a batch.

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from keras_kd.datasets import duplicates
-from keras_kd.datasets.duplicates import Looks, copies, digests, near, public_private_subsets
+from keras_kd.datasets.duplicates import Looks, copies, digests, look_alike, public_private_subsets
 
 
 def test_copies_are_told_to_the_last_bit():
@@ -47,14 +47,15 @@ def test_near_hashes_are_those_of_all_pairs(monkeypatch):
     hashes[-40:] = hashes[:40]
     hashes[-50:-40] = random.integers(0, 2, (10, 256))
     distances = (hashes[:, None] != others).sum(axis=2)
-    found = near(*(np.packbits(bits, axis=1).view(np.uint64) for bits in (hashes, others)))
+    found = look_alike(*(np.packbits(bits, axis=1).view(np.uint64) for bits in (hashes, others)))
     assert found.tolist() == (distances.min(axis=1) <= 24).tolist()
     assert {24, 25} <= set(distances.min(axis=1).tolist())
 
 
 def test_no_hashes_are_near_to_none():
     none, some = np.empty((0, 4), np.uint64), np.zeros((2, 4), np.uint64)
-    assert near(none, some).tolist() == [] and near(some, none).tolist() == [False, False]
+    assert look_alike(none, some).tolist() == []
+    assert look_alike(some, none).tolist() == [False, False]
 
 
 def test_a_near_copy_is_no_copy_and_not_blank():

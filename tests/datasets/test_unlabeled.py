@@ -37,8 +37,8 @@ def test_equal_and_nearly_equal_pictures_are_left_out_and_others_kept(drawn, tmp
 
 def test_a_mirrored_picture_is_another(drawn):
     mirrored, hashes = map(duplicates.perceptual_hashes, (drawn[:4, :, ::-1], drawn[:4]))
-    assert not duplicates.near(mirrored, hashes).any()
-    assert duplicates.near(hashes, hashes).all()
+    assert not duplicates.look_alike(mirrored, hashes).any()
+    assert duplicates.look_alike(hashes, hashes).all()
 
 
 def test_a_folder_twice_counts_once_and_what_can_not_be_used_is_told(drawn, tmp_path):

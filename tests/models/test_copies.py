@@ -7,7 +7,7 @@ from keras import layers
 
 from keras_kd.errors import ModelError
 from keras_kd.models.surgery.compaction import compact, expand
-from keras_kd.models.surgery.copies import as_functional, copied, of_size, tied
+from keras_kd.models.surgery.copies import as_functional, copied, layers_sharing_a_weight, of_size
 from keras_kd.models.surgery.precision import in_float32
 from keras_kd.models.surgery.tracing import with_graph
 
@@ -198,9 +198,10 @@ def test_weights_in_two_layers_are_found():
     image = keras.Input((8, 8, 3))
     dense = layers.Dense(4, name="forth")
     there = dense(image)
-    assert tied(keras.Model(image, Transposed(dense, name="back")(there))) == ("forth", "back")
+    model = keras.Model(image, Transposed(dense, name="back")(there))
+    assert layers_sharing_a_weight(model) == ("forth", "back")
     inner = keras.Sequential([keras.Input((8, 8, 4)), dense.__class__(4)])
-    assert tied(keras.Model(image, inner(inner(there)))) is None
+    assert layers_sharing_a_weight(keras.Model(image, inner(inner(there)))) is None
 
 
 def test_a_shared_layer_stays_one_and_is_replaced_once():

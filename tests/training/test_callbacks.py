@@ -17,16 +17,16 @@ from keras_kd.training import callbacks, logs, optimizers
 
 def test_a_callback_is_made_of_its_name_and_settings(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAKD_TRUSTED_MODULES", "")
-    made = callbacks.made("EarlyStopping(patience=5, monitor='val_loss')")
+    made = callbacks.create("EarlyStopping(patience=5, monitor='val_loss')")
     assert type(made) is keras.callbacks.EarlyStopping and made.patience == 5
-    assert type(callbacks.made("TerminateOnNaN")) is keras.callbacks.TerminateOnNaN
+    assert type(callbacks.create("TerminateOnNaN")) is keras.callbacks.TerminateOnNaN
     path = tmp_path / "mine.py"
     path.write_text(
         "import keras\nclass Mine(keras.callbacks.Callback): pass\ndef none(): return 1\n"
     )
-    assert type(callbacks.made(f"{path}:Mine")).__name__ == "Mine"
+    assert type(callbacks.create(f"{path}:Mine")).__name__ == "Mine"
     with pytest.raises(ConfigError, match="is a int: give a keras.callbacks.Callback"):
-        callbacks.made(f"{path}:none")
+        callbacks.create(f"{path}:none")
 
 
 @pytest.mark.parametrize(
@@ -42,7 +42,7 @@ def test_a_callback_is_made_of_its_name_and_settings(tmp_path, monkeypatch):
 )
 def test_what_is_no_callback_is_told(source, told):
     with pytest.raises(ConfigError, match=told):
-        callbacks.made(source)
+        callbacks.create(source)
 
 
 def _steps(optimizer, steps=3):

@@ -78,7 +78,9 @@ def _rows_of_splits(
     """The problems of a published half, and the rows of the splits that are cut from it."""
     problems: list[str] = []
     rows = [
-        row for row in _rows(path, half, _report(problems, skip_bad_rows)) if not clean or kept(row)
+        row
+        for row in _rows(path, half, _report(problems, skip_bad_rows))
+        if not clean or fits_expression(row)
     ]
     if not rows:
         raise DataError(
@@ -133,7 +135,7 @@ def sources(path: Path) -> list[Path]:
     return found
 
 
-def kept(row: Row) -> bool:
+def fits_expression(row: Row) -> bool:
     """EmoNet's cleaning rule: whether valence v and arousal a fit the expression; unknown ones do
     not.
 

@@ -70,7 +70,7 @@ def cleaned(rows: dict[str, list[Row]]) -> dict[str, list[Row]]:
     Returns:
         All rows by split.
     """
-    given = {whole(row.label) for row in rows["train"]} - {*MISSING, _NO_NUMBER}
+    given = {without_zeros(row.label) for row in rows["train"]} - {*MISSING, _NO_NUMBER}
     numbers = _numbering.are_numbers(given)
     missing = (*MISSING, _NO_NUMBER) if numbers else MISSING
     return {
@@ -99,7 +99,7 @@ def labelled_splits(tables: Collection[Path], rows: dict[str, list[Row]]) -> dic
     }
 
 
-def whole(label: str) -> str:
+def without_zeros(label: str) -> str:
     """Return a label without the zeros behind a whole number.
 
     Args:
@@ -112,5 +112,5 @@ def whole(label: str) -> str:
 
 
 def _label(label: str, numbers: bool, missing: tuple[str, ...]) -> str:
-    label = whole(label) if numbers else label
+    label = without_zeros(label) if numbers else label
     return "" if label in missing else label

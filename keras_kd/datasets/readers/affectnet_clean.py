@@ -33,8 +33,8 @@ def matches(path: Path) -> bool:
 def load_splits(
     path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
 ) -> dict[str, Samples]:
-    """Load several splits of the rows that fit the cleaning rule, see `_affectnet.kept`. Arguments:
-    see `datasets`.
+    """Load several splits of the rows that fit the cleaning rule, see
+    `_affectnet.fits_expression`. Arguments: see `datasets`.
 
     Images are uint8 (N, height, width, 3); the values are valence and arousal.
     """

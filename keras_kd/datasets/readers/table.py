@@ -247,7 +247,7 @@ def _refuse_unread(
     read = {
         name for table in _table_files.by_split(path) for name in _table_rows.columns(table).names
     }
-    labels = {_table_labels.whole(row.label).casefold() for row in given.get("train", ())}
+    labels = {_table_labels.without_zeros(row.label).casefold() for row in given.get("train", ())}
     for table, why in _table_files.unread(path).items():
         split = _table_files.split_of(table, path)
         # Without training rows there is nothing to compare its values with.
@@ -273,7 +273,7 @@ def _may_name_classes(table: Path, read: Collection[str], labels: Set[str]) -> b
     telling = {name: False for name in found.names if name not in read}
     for row in _table_rows.texts(table, [*telling]) if telling else ():
         for name in [*telling]:
-            value = _table_labels.whole(class_names.plain(row[name]))
+            value = _table_labels.without_zeros(class_names.plain(row[name]))
             if value in _table_labels.MISSING:
                 continue
             telling[name] = True

@@ -151,7 +151,7 @@ def _like(tensor: keras.KerasTensor) -> keras.KerasTensor:
     return keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=layer_of(tensor).name)
 
 
-def tied(model: keras.Model) -> tuple[str, str] | None:
+def layers_sharing_a_weight(model: keras.Model) -> tuple[str, str] | None:
     """Return the names of two layers that share a weight, of which a copy would make two.
 
     Args:
