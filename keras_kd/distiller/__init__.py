@@ -151,29 +151,30 @@ class Distiller(CheckedTraining):
         self.weights_normalised, self.seed = bool(weights_normalised), _settings.whole_seed(seed)
         self.draws = keras.random.SeedGenerator(seed) if value_loss == "shake-shake" else None
         self.class_weights = _settings.class_weights(self._columns, class_weights)
-        self._class_weights_of_fit: dict[str, tuple[float, ...]] = {}
-        self._traced_class_weights = dict(self.class_weights)
         self._make_heads(self.class_weights)
         self._shapes = self._shapes_of_heads()
         settings = (self._shapes, teacher_head, self.teacher_output)
         live = [Teacher(one, student, *settings) for one in self.teachers]
         self._live = Teachers.of(live, teacher_weights)
         self.teacher_weights = None if teacher_weights is None else [*map(float, teacher_weights)]
-        self.features = (features,) if isinstance(features, FeatureMatch) else tuple(features)
-        self._matching = (
-            Matching(self.features, student, self.teacher, seed) if self.features else None
-        )
-        self.projections = self._matching.projections if self._matching else []
+        self._match((features,) if isinstance(features, FeatureMatch) else tuple(features))
         self._make_trackers()
         self._reports_parts = True  # of the loss, which `evaluate` lacks
-        self._checked_before = {"train_function": False, "test_function": False}
-        self._traced_without_checks = dict(self._checked_before)
+        self._begin_unchecked()
         self._target_maker = TargetMaker(
             student, self._shapes, self._live, self._matching, self.teacher_output,
             self.output_faults, self.same_answers,
         )  # fmt: skip
         # Student and projections are built: Keras has nothing left to build.
         self.built = True
+
+    def _match(self, features: tuple[FeatureMatch, ...]) -> None:
+        """Match feature maps with those of the first teacher."""
+        self.features, matching = features, None
+        if features:
+            matching = Matching(features, self.student, self.teacher, self.seed)
+        self._matching = matching
+        self.projections = matching.projections if matching else []
 
     def _make_trackers(self) -> None:
         """Make what follows an epoch: the means of the loss's parts, and the faults of batches."""

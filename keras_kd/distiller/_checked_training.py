@@ -210,6 +210,13 @@ class CheckedTraining(StudentModel):
         with self._leaving_out_checks("test_function", checked):
             return super().test_on_batch(x, y, sample_weight, return_dict)
 
+    def _begin_unchecked(self) -> None:
+        """Begin with nothing checked and nothing traced."""
+        self._class_weights_of_fit = {}
+        self._traced_class_weights = dict(self.class_weights)
+        self._checked_before = {"train_function": False, "test_function": False}
+        self._traced_without_checks = dict(self._checked_before)
+
     @property
     def _learns_from_teacher(self) -> bool:
         return any(head.learns_from_teacher for head in self._heads.values())

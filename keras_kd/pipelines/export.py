@@ -88,14 +88,7 @@ def export(
     if settings.as_bundle:
         made = bundling.write(conversion, out, description, command, scores)
     else:
-        name = f"{source.stem}_{settings.format}{suffix(settings.format)}"
-        place = Path(out or source.with_name(name))
-        if run_files.is_exported_by_run(place):
-            terminal.say(
-                f"{place} will be replaced: {run_files.CARD} of that run has the scores of the"
-                " file before it, which another --out would keep."
-            )
-        made = _written(conversion, place, scores)
+        made = _written(conversion, _place(source, settings, out, terminal), scores)
     if settings.layer_errors is not None:
         _write_layer_errors(made, settings.layer_errors)
     result = _reported(made, temperature, conversion.attempts)
@@ -115,6 +108,18 @@ def _require_places(source: Path, settings: ExportSettings, out: Path | None) ->
     table = settings.layer_errors
     written = [None if settings.as_bundle else out, table, table and table.with_suffix(".png")]
     require_apart(written, [source], settings.data)
+
+
+def _place(source: Path, settings: ExportSettings, out: Path | None, terminal: Terminal) -> Path:
+    """Where the file goes: as asked, or beside the model."""
+    name = f"{source.stem}_{settings.format}{suffix(settings.format)}"
+    place = Path(out or source.with_name(name))
+    if run_files.is_exported_by_run(place):
+        terminal.say(
+            f"{place} will be replaced: {run_files.CARD} of that run has the scores of the"
+            " file before it, which another --out would keep."
+        )
+    return place
 
 
 def _written(
