@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_what_is_no_such_table_is_told(tmp_path):
 
 
 def test_a_test_file_without_a_column_of_classes_may_be_moved_away(tmp_path: Path) -> None:
-    images = [*map(_png, _pixels(20))]
+    images = [*map(png, pixels(20))]
     for name, columns in (("train", {"label": ["sun", "moon"] * 10}), ("test", {})):
         table = pyarrow.table({"image": images, "id": [*range(20)]} | columns)
         parquet.write_table(table, tmp_path / f"{name}.parquet")
@@ -142,7 +143,7 @@ def test_a_test_file_without_a_column_of_classes_may_be_moved_away(tmp_path: Pat
 
 def test_files_of_the_same_bytes_are_told(tmp_path: Path) -> None:
     """Their images were doubled without a word."""
-    table = pyarrow.table({"image": [*map(_png, _pixels(20))], "label": ["sun", "moon"] * 10})
+    table = pyarrow.table({"image": [*map(png, pixels(20))], "label": ["sun", "moon"] * 10})
     parquet.write_table(table, tmp_path / "train.parquet")
     copy = tmp_path / "data" / "train.parquet"
     copy.parent.mkdir()
