@@ -5,7 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import nullcontext, suppress
+from contextlib import suppress
+from typing import Any, TextIO, cast
 
 import click
 
@@ -13,8 +14,30 @@ from keras_kd._common.text import printable
 from keras_kd.errors import OutputError
 
 
+class _Stderr:
+    """stderr without its errors: a pipe's reader goes, a terminal is closed, a disk is full, and
+    the work goes on.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        with suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
 def prepare() -> None:
-    """Make stdin, stdout and stderr usable: a closed one becomes nowhere, any letter has an escape.
+    """Make stdin, stdout and stderr usable: a closed one becomes nowhere, any letter has an escape,
+    and a stderr that nobody reads any more ends nothing.
 
     A closed stream's number would be given to the next file that is opened, which printing would
     then write into.
@@ -33,14 +56,13 @@ def prepare() -> None:
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
         elif number and hasattr(getattr(sys, name), "reconfigure"):
             getattr(sys, name).reconfigure(errors="backslashreplace")
+    if not isinstance(sys.stderr, _Stderr):
+        sys.stderr = cast("TextIO", _Stderr(sys.stderr))
 
 
 def line(text: str, err: bool = False) -> None:
-    """Print one line on stdout, or on stderr if somebody reads that; no name in it can drive the
-    terminal.
-    """
-    with suppress(BrokenPipeError) if err else nullcontext():
-        click.echo(printable(text), err=err)
+    """Print one line on stdout, or stderr; no name in it can drive the terminal."""
+    click.echo(printable(text), err=err)
 
 
 def finish() -> None:

@@ -6,38 +6,23 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keras_kd._common.text import printable
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 _SECONDS_A_LINE = 60.0  # where there is no terminal for a bar
 
 
-def _console(quiet: bool) -> Console:
-    from rich.console import Console  # here and below: `kerakd --help` needs none of it
-
-    class OfReader(Console):
-        """A console that rich doesn't end the program over, with exit code 1, once nobody reads."""
-
-        def on_broken_pipe(self) -> None:
-            self.quiet = True
-
-    return OfReader(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
-
-
 class Terminal:
-    """Lines and progress bars on stderr, so that stdout holds results alone. The work goes on where
-    nobody reads them any more.
+    """Lines and progress bars on stderr, so that stdout holds results alone.
 
     Args:
         quiet: show nothing; for use as a library.
     """
 
     def __init__(self, quiet: bool = False) -> None:
-        self._console = _console(quiet)
+        from rich.console import Console  # here and below: `kerakd --help` needs none of it
+
+        self._console = Console(stderr=True, quiet=quiet, highlight=False, soft_wrap=True)
         self._noted: set[tuple[str, ...]] = set()
 
     def say(self, message: str) -> None:

@@ -10,7 +10,8 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,39 +55,61 @@ def test_a_table_that_nobody_reads_is_no_error(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@contextlib.contextmanager
-def _unread_errors(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What is written to stderr has lost its reader."""
-    reader, writer = os.pipe()
+Unread = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture(params=["a pipe without a reader", "a closed terminal"])
+def unread(request: pytest.FixtureRequest) -> Iterator[Unread]:
+    """Makes stderr one that nobody reads, while it is entered."""
+    reader, writer = os.pipe() if "pipe" in request.param else os.openpty()
     os.close(reader)
-    unread = os.fdopen(writer, "w", buffering=1)
-    with monkeypatch.context() as patched:
-        patched.setattr(sys, "stderr", unread)
-        yield
-    with contextlib.suppress(BrokenPipeError):
-        unread.close()
+    stream = os.fdopen(writer, "w", buffering=1)
+    yield lambda: contextlib.redirect_stderr(stream)
+    with contextlib.suppress(OSError):
+        stream.close()
 
 
-def test_work_goes_on_where_nobody_reads_of_its_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    """rich ended a training of hours with exit code 1, as of `kerakd distill 2>&1 | head`."""
+def test_work_goes_on_where_nobody_reads_of_its_progress(unread: Unread) -> None:
+    """rich ended a training of hours with exit code 1, as of `kerakd distill 2>&1 | head`; the
+    conversion of its file ended it without a word, and a closed terminal with its error.
+    """
+    from keras_kd.cli import streams
+
     from keras_kd._common.progress import Terminal
+    from keras_kd._common.quiet import native_output_hidden
 
-    said = []
-    with _unread_errors(monkeypatch):
+    done = []
+    with unread():
+        streams.prepare()
         terminal = Terminal()
         for line in ("a", "b"):
             terminal.say(line)
-            said.append(line)
-    assert said == ["a", "b"]
+            with terminal.bar("Training", 1) as advance, native_output_hidden():
+                advance(1)
+            done.append(line)
+    assert done == ["a", "b"]
 
 
 @pytest.mark.parametrize("line", ["evaluate", "data inspect nowhere"])
-def test_a_refusal_that_nobody_reads_has_its_exit_code(
-    line: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with _unread_errors(monkeypatch):
+def test_a_refusal_that_nobody_reads_has_its_exit_code(line: str, unread: Unread) -> None:
+    with unread():
         code = called(*line.split())
     assert code == 2
+
+
+def test_a_stop_that_nobody_reads_of_has_its_exit_code(
+    unread: Unread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a pipe it was 0: stopped by SIGTERM, an evaluation was taken for done."""
+    from keras_kd.cli import engine
+
+    def stopped(name: str) -> None:
+        raise KeyboardInterrupt(signal.SIGTERM)
+
+    monkeypatch.setattr(engine, "load", stopped)
+    with unread():
+        code = called("models")
+    assert code == 128 + signal.SIGTERM
 
 
 def test_a_stream_without_the_letters_gets_their_escapes(tmp_path: Path) -> None:
