@@ -241,9 +241,17 @@ def no_new_files(path: Path) -> OutputError:
     )
 
 
-def require_apart(written: Iterable[str | Path | None], read: Iterable[str | Path]) -> None:
+def require_apart(
+    written: Iterable[str | Path | None], read: Iterable[str | Path], mark: str = ""
+) -> None:
     """Check before the work that no file that is written is one that is read, or written twice, and
     that each has a place.
+
+    Args:
+        written: the files; None is no file.
+        read: files that the command reads.
+        mark: a file in folders that are written, by which one that may be replaced is known; "" for
+            none.
 
     Raises:
         OutputError: it is, or a folder lies there, or its own folder takes no files.
@@ -251,7 +259,8 @@ def require_apart(written: Iterable[str | Path | None], read: Iterable[str | Pat
     taken = set(map(os.path.realpath, read))
     for path in filter(None, written):
         with refusals(path):
-            _require_replaceable(Path(path))
+            if not (mark and Path(path, mark).is_file()):
+                _require_replaceable(Path(path))
             _require_place(Path(path))
         if (real := os.path.realpath(path)) in taken:
             raise OutputError(

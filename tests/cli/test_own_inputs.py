@@ -80,6 +80,21 @@ def test_a_result_without_a_place_is_refused_before_the_work(
     assert f"Can't write {line.split()[-1]}: {reason}" in capsys.readouterr().err
 
 
+def test_a_saved_model_may_take_the_place_of_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """It was refused as a folder that is there."""
+    monkeypatch.chdir(tmp_path)
+    Path("old").mkdir()
+    Path("a.keras").write_text("of no use")
+    line = "export a.keras --format saved_model --out old"
+    assert called(*line.split()) == 2
+    assert "Can't write old: a folder is there" in capsys.readouterr().err
+    Path("old", "saved_model.pb").touch()
+    assert called(*line.split()) == 2
+    assert "a.keras" in capsys.readouterr().err.split(":")[1]
+
+
 def test_a_result_beside_a_bundles_files_may_be_renewed(tmp_path: Path) -> None:
     shutil.copytree(Path(__file__).parents[2] / "exports" / "C", tmp_path / "C")
     for _ in range(2):
