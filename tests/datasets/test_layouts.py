@@ -6,6 +6,7 @@ import json
 import tarfile
 
 import pytest
+import small_shards
 from table_files import picture, rows, values
 
 from keras_kd import datasets
@@ -67,6 +68,17 @@ def test_an_archive_beside_the_folders_that_it_was_unpacked_to_is_no_shard(tmp_p
         archive.add(tmp_path / where / "a", "a")
     assert datasets.load(tmp_path, "train").class_names == ("a", "b")
     assert "1 .tar file, not read" in notes(tmp_path)
+
+
+def test_shards_beside_a_folder_of_examples_are_shards(tmp_path):
+    """They were to be unpacked; beside a table such a folder has its images."""
+    for number, split in enumerate(datasets.SPLITS):
+        small_shards.write(tmp_path / f"{split}-0.tar", *small_shards.pictures(6, number))
+    write_pictures(tmp_path / "examples", count=10)
+    assert datasets.load(tmp_path, "train").class_names == ("bright", "dark")
+    lines = [f"{number}.png,{'ab'[number % 2]}" for number in range(10)]
+    (tmp_path / "labels.csv").write_text("\n".join(["file,label", *lines]))
+    assert datasets.load(tmp_path, "train").class_names == ("a", "b")
 
 
 def test_masks_in_the_folders_of_classes_are_told(tmp_path):

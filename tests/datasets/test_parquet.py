@@ -180,7 +180,7 @@ def test_pixels_instead_of_images_are_told(tmp_path, images):
         datasets.load(tmp_path, "train", skip_bad_rows=True)
 
 
-@pytest.mark.parametrize("form", ["struct", "path", "text", "mixed", "absolute"])
+@pytest.mark.parametrize("form", ["struct", "path", "text", "categories", "mixed", "absolute"])
 def test_paths_in_place_of_contents_are_followed_within_the_folder(tmp_path, form):
     """As Hugging Face writes them where it is not told to embed the files: each was a bad row."""
     images = pixels(40)
@@ -192,6 +192,7 @@ def test_paths_in_place_of_contents_are_followed_within_the_folder(tmp_path, for
         "struct": [field(path) for path in paths],
         "path": [{"path": path} for path in paths],
         "text": paths,
+        "categories": pyarrow.array(paths).dictionary_encode(),
         "mixed": [field(path if row % 2 else png(images[row])) for row, path in enumerate(paths)],
         "absolute": [field(str(tmp_path / path)) for path in paths],
     }[form]
@@ -207,8 +208,20 @@ def test_paths_in_place_of_contents_are_followed_within_the_folder(tmp_path, for
     # The classes in the alphabet's order are moon and sun.
     assert shown == {(image.tobytes(), 1 - row % 2) for row, image in enumerate(images)}
     unread = 20 if form == "mixed" else 0
+    named = [file for file in datasets.sources(tmp_path) if file.suffix == ".png"]
+    assert len(named) == 40 - unread
     notes = datasets.passed_over(tmp_path)
     assert notes == (f"20 images in {tmp_path / 'images'}, in no class or split",) * bool(unread)
+
+
+def test_a_path_beside_a_content_may_be_of_any_type(tmp_path):
+    """It was refused as pixels."""
+    images = [{"bytes": png(image), "path": b"a.png"} for image in pixels(40)]
+    table = pyarrow.table({"image": images, "label": NAMES * 20})
+    parquet.write_table(table, tmp_path / "train.parquet")
+    found = [datasets.load(tmp_path, split, size=10) for split in datasets.SPLITS]
+    shown = {image.tobytes() for samples in found for image in samples.images}
+    assert shown == {image.tobytes() for image in pixels(40)}
 
 
 def test_a_parquet_file_may_be_a_table_of_files(tmp_path):

@@ -79,6 +79,17 @@ def test_a_table_of_pixels_that_lies_there_twice_is_read_once(tmp_path: Path) ->
     assert f"the table {copy} is not read: its bytes are those of {first}" in notes
 
 
+def test_columns_of_rows_and_columns_tell_the_shape(tmp_path: Path) -> None:
+    """48 of them were taken for 4x4 pixels in three colours, and 12x3 for 6x6."""
+    images = np.random.default_rng(0).integers(0, 256, (20, 12, 4, 1), np.uint8)
+    names = [f"{row}x{column}" for row in range(12) for column in range(4)]
+    _write(tmp_path / "all.csv", names, images, ["a", "b"] * 10)
+    every = [datasets.load(tmp_path / "all.csv", split, size=(12, 4)) for split in datasets.SPLITS]
+    shown = {image.tobytes() for samples in every for image in samples.images}
+    assert shown == {image.tobytes() for image in images}
+    assert "images of 12x4 pixels row by row" in "".join(datasets.passed_over(tmp_path))
+
+
 def test_columns_of_pixels_stand_in_any_order(tmp_path: Path) -> None:
     """pandas may sort them as words: pixel0, pixel1, pixel10."""
     images = _images(20, 1)

@@ -264,14 +264,15 @@ def _content(value: Any, file: Path, kind: Any) -> tuple[bytes | None, str]:
     """
     alone = {"path" if isinstance(value, str) else "bytes": value}
     fields = value if isinstance(value, dict) else alone
-    content, path = fields.get("bytes"), fields.get("path") or ""
+    content = fields.get("bytes")
+    path = "" if content is not None else fields.get("path") or ""
     known = isinstance(content, (bytes, type(None))) and isinstance(path, str)
     if not known or not fields.keys() & {"bytes", "path"}:
         raise DataError(
             f"{file} has images as {kind}: expected the content of image files or their paths,"
             " alone or as the fields bytes and path of a struct; write such, not pixels."
         )
-    return content, path if content is None else ""
+    return content, path
 
 
 def may_name_files(file: Path) -> bool:
@@ -281,10 +282,11 @@ def may_name_files(file: Path) -> bool:
     found = opened(file)
     own = column(found.schema_arrow, "image")
     kind = found.schema_arrow.field(own).type
+    kind = kind.value_type if types.is_dictionary(kind) else kind
     groups = map(found.metadata.row_group, range(found.metadata.num_row_groups))
     leaves = (group.column(number) for group in groups for number in range(group.num_columns))
     own_leaves = (leaf for leaf in leaves if leaf.path_in_schema in (own, f"{own}.bytes"))
     # Without statistics a column may be empty.
     whole = [bool(leaf.statistics) and not leaf.statistics.null_count for leaf in own_leaves]
-    texts = types.is_string(kind) or types.is_large_string(kind)
-    return texts or not whole or not all(whole)
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    return any(is_kind(kind) for is_kind in texts) or not whole or not all(whole)

@@ -15,6 +15,7 @@ from keras_kd.datasets.readers import _bad_rows
 
 # pixel0, pixel_1, Pixel0783, and 1x1 to 28x28, the row and the column.
 _COLUMN = re.compile(r"pixel[-_ ]?(\d{1,9})|(\d{1,9})x(\d{1,9})", re.IGNORECASE)
+_SMALLEST = 3  # side of an image
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,21 @@ def shape(columns: Sequence[str]) -> tuple[int, int, int] | None:
         columns: as `columns` returns them.
 
     Returns:
-        The shape of a square image, gray or in three colours; None where the columns are too few
-            for one, or too many, or their numbers leave one out.
+        The shape of a square image, gray or in three colours, or of the gray one whose rows and
+            columns are told; None where the columns are too few for one, or too many, or their
+            numbers leave one out.
     """
-    found, square = [*map(_numbers, columns)], square_shape(len(columns))
-    if not square or min(found[0]) > 1:
+    found = [*map(_numbers, columns)]
+    if not found or min(found[0]) > 1:
         return None
     spans = [range(low, high + 1) for low, high in zip(found[0], found[-1], strict=False)]
     # The lengths first: a product is held in memory.
-    whole = math.prod(map(len, spans)) == len(found) and found == [*itertools.product(*spans)]
-    return square if whole else None
+    if math.prod(map(len, spans)) != len(found) or found != [*itertools.product(*spans)]:
+        return None
+    if len(spans) == 1:
+        return square_shape(len(found))
+    height, width = map(len, spans)
+    return (height, width, 1) if min(height, width) >= _SMALLEST else None
 
 
 def square_shape(count: int) -> tuple[int, int, int] | None:
@@ -81,7 +87,7 @@ def square_shape(count: int) -> tuple[int, int, int] | None:
     """
     for channels in (1, 3):
         side = math.isqrt(count // channels)
-        if side > 2 and side * side * channels == count:
+        if side >= _SMALLEST and side * side * channels == count:
             return side, side, channels
     return None
 

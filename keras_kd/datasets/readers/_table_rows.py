@@ -82,7 +82,7 @@ class Columns:
         split: likewise of the split; none without such a column.
         classes: the columns of the classes, which hold 0 and 1; none where one column has the
             class.
-        pixels: the columns of the pixels in their order, of square images; there is then no file.
+        pixels: the columns of the pixels in their order; there is then no file.
         names: all columns.
     """
 
@@ -197,7 +197,7 @@ def rows(table: Path) -> Iterator[Row]:
         groups = dict(zip(of_groups, values, strict=True))
         file = texts[found.file[0]] if found.file else ""
         numbers = csv_files.picked(fields, of_pixels)
-        pixels = PixelRow(place, " ".join(map(str, numbers)), shape) if shape else None
+        pixels = PixelRow(place, " ".join(map(_plain, numbers)), shape) if shape else None
         yield Row(place, file, class_names.plain(label), split, groups, pixels)
 
 

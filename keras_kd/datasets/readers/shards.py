@@ -35,6 +35,7 @@ from keras_kd.datasets.readers import (
     _shard_files,
     _shard_index,
     _splitting,
+    _table_files,
     _tree,
 )
 from keras_kd.datasets.readers._shard_files import Found
@@ -57,7 +58,8 @@ def matches(path: Path) -> bool:
 
     Returns:
         True for a folder that holds .tar or TFRecord files directly or in its folders of splits,
-        and no images in folders, which a .tar beside them may be the archive of.
+        and neither class folders nor a folder of images and their table, which a .tar beside them
+        may be the archive of.
     """
     if not path.is_dir():
         return False
@@ -66,7 +68,10 @@ def matches(path: Path) -> bool:
     are_shards = (
         file.suffix == ".tar" or _shard_files.form(file.name) == "tfrecord" for file in files
     )
-    return any(are_shards) and not any(map(_image_files.image_files, places[1:]))
+    if not any(are_shards):
+        return False
+    holding = {file.parent for place in places[1:] for file in _image_files.image_files(place)}
+    return not holding or (len(holding) == 1 and not _table_files.listed(path))
 
 
 def load_splits(

@@ -16,8 +16,8 @@ stands in `file`, `filename`, `file_name`, `filepath`, `path`, `image` or `image
 there is such a column, in `split`, `subset`, `set` or `usage`. Without such a column, others that
 competitions have are taken with a note, as `image_id`, `labels`. Without any of a class each class
 may have a column, with 1 or True for the images of the class and 0 or False for others. In place
-of a file a table may have a column for each pixel of square images, `pixel0` to `pixel783` or `1x1`
-to `28x28`, gray or with red, green and blue of a pixel side by side. Files are
+of a file a table may have a column for each pixel: `pixel0` to `pixel783` of square images, gray or
+with red, green and blue of a pixel side by side, or `1x1` to `28x28` of gray ones. Files are
 looked for from the table's folder, then in the folders below it by their name and as many of its
 folders as there are; of several in the folders of splits the one in the row's split is taken.
 A split's own table has its word in its name or its folder's; a word in the column goes before it.
