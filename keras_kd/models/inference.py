@@ -60,17 +60,18 @@ def depends_on_batch(model: keras.Model, images: Any) -> bool:
 
     Returns:
         True if the outputs for the last image alone differ by more than a twentieth of the largest
-            one; False for models that draw random numbers, for those of a fixed batch size, and for
-            those that can't compute the images.
+            one of the batch; False for models that draw random numbers, for those of a fixed batch
+            size, and for those that can't compute the images.
     """
     if _computes_each_alone(model):
         return False
     # The first may be all black.
-    last = _last(images)
+    last = keras.tree.map_structure(lambda values: values[-1:], images)
     try:
-        together, alone = _last(unchanged(model, images)), unchanged(model, last)
+        together = unchanged(model, images)
+        with_alone = keras.tree.map_structure(_with_last, together, unchanged(model, last))
         # Two equal batches tell random numbers apart.
-        return differ(together, alone) and not differ(together, _last(unchanged(model, images)))
+        return differ(together, with_alone) and not differ(together, unchanged(model, images))
     except Exception:  # Code of other authors, which raises where the model is used, too.
         return False
 
@@ -89,17 +90,23 @@ def _is_within_images(operation: Any) -> bool:
         return True
     kind = type(operation)
     own = is_native_layer(kind) or kind.__module__.startswith("keras_kd.")
-    axes = [*_axes(operation, "axis"), *_axes(operation, "axes")]
-    return own and kind is not keras.layers.Lambda and all(one == -1 or one > 0 for one in axes)
+    axes = _settings(operation, "axis", "axes")
+    functions = _settings(operation, "activation", "recurrent_activation")
+    return (
+        own
+        and kind is not keras.layers.Lambda
+        and all(axis == -1 or axis > 0 for axis in axes)
+        and all(str(getattr(one, "__module__", "")).startswith("keras.") for one in functions)
+    )
 
 
-def _axes(layer: keras.Layer, name: str) -> list[int]:
-    axes = getattr(layer, name, None)
-    return [] if axes is None else keras.tree.flatten(axes)
+def _settings(layer: keras.Layer, *names: str) -> list[Any]:
+    given = keras.tree.flatten([getattr(layer, name, None) for name in names])
+    return [value for value in given if value is not None]
 
 
-def _last(images: Any) -> Any:
-    return keras.tree.map_structure(lambda values: values[-1:], images)
+def _with_last(outputs: Any, last: Any) -> Any:
+    return keras.ops.concatenate([outputs[:-1], last])
 
 
 def differ(outputs: Any, others: Any, least: float = _LEAST) -> bool:

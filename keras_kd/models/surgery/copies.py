@@ -22,8 +22,8 @@ from keras_kd.models.surgery.keras_internals import (
     layer_of,
 )
 
-# Of a layer's largest output: a copy may be of another precision.
-_LEAST = 0.25
+# Of a layer's largest output: by more than rounding, and where a copy is of another precision.
+_ROUNDING, _PRECISION = 1e-3, 0.25
 
 Replacement = Callable[[keras.Layer], keras.Layer | None]
 
@@ -92,10 +92,11 @@ def _require_equal(old: keras.Layer, new: keras.Layer) -> None:
         return
     given = calls(new)[-1].arguments
     arguments, options = keras.tree.map_structure(_noise, (given.args, given.kwargs))
+    least = _ROUNDING if old.compute_dtype == new.compute_dtype else _PRECISION
     try:
         first, again, found = (unchanged(layer, *arguments, **options) for layer in (old, old, new))
         # What draws random numbers differs from itself.
-        is_equal = differ(first, again) or not differ(first, found, _LEAST)
+        is_equal = differ(first, again, least / 100) or not differ(first, found, least)
     except Exception:  # Their own code may raise anything, which says so where the model is used.
         return
     if not is_equal:
