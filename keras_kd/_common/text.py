@@ -14,6 +14,9 @@ _SYSTEM = re.compile(
 )
 # What spreadsheets take for the beginning of a formula.
 FORMULA = ("=", "+", "-", "@")
+# Between these, Keras' errors have their reason; TensorFlow's names its operators in it.
+_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+_OPERATOR = re.compile(r"\{\{.*?\}\} ?| ?\[Op:\w+\]( name:)?")
 
 
 def printable(text: str) -> str:
@@ -46,6 +49,13 @@ def first_line(error: Exception, after: str = "") -> str:
     message = plain_reason(error)
     lines = (message.rpartition(after)[2] if after else message).strip().splitlines()
     return lines[0] if lines else type(error).__name__
+
+
+def reason_of_call(error: Exception) -> str:
+    """Return why a model can't compute, as Keras or TensorFlow say: a line without a full stop."""
+    said = str(error).rpartition(_BOLD)[2].partition(_PLAIN)[0]
+    lines = _OPERATOR.sub("", said).strip().splitlines()
+    return lines[0].strip().rstrip(".") if lines else type(error).__name__
 
 
 def counted(count: int, what: str) -> str:

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd._common.text import first_line
+from keras_kd._common.text import reason_of_call
 from keras_kd.distiller import _batches, _images
 from keras_kd.distiller._outputs import Outputs, kind_of, require_kind, warn_of_kind
 from keras_kd.distiller._settings import require_not_negative
@@ -21,7 +21,6 @@ from keras_kd.models import heads, output_kinds
 from keras_kd.models.inference import COMPUTE_APART, DEPENDS, depends_on_batch, unchanged
 from keras_kd.models.output_kinds import OutputKind
 
-_BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"  # between which Keras' errors have their reason
 PROBED_IMAGES = 32  # images that show the kind of outputs of a teacher without a graph
 
 
@@ -166,11 +165,10 @@ class Teacher:
                 f"{keras.backend.standardize_dtype(one.dtype)} {one.shape}"
                 for one in keras.tree.flatten(shown)
             )
-            reason = first_line(error, _BOLD).removesuffix(_PLAIN).rstrip(".")
             raise ModelError(
-                f"The teacher {self.model.name} can't compute a batch of {batch}: {reason}. It gets"
-                " what the student gets, so give both what the teacher takes (float32 images where"
-                " it begins with no Input or Rescaling)."
+                f"The teacher {self.model.name} can't compute a batch of {batch}:"
+                f" {reason_of_call(error)}. It gets what the student gets, so give both what the"
+                " teacher takes (float32 images where it begins with no Input or Rescaling)."
             ) from error
 
     def with_features(self, model: keras.Model, images: Any) -> tuple[Outputs, Any]:

@@ -15,14 +15,13 @@ import numpy as np
 import tensorflow as tf
 
 from keras_kd._common.quiet import native_output_hidden
+from keras_kd._common.text import reason_of_call
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ExportError
 from keras_kd.exporters import _front_end
 from keras_kd.models import heads
 from keras_kd.models.output_kinds import OutputKind
 from keras_kd.models.spec import ModelSpec
-
-_BOLD = "\x1b[1m"  # behind which Keras' errors have their reason
 
 
 class Serving:
@@ -185,10 +184,8 @@ def outputs_by_name(model: keras.Model, image: tf.Tensor) -> dict[str, tf.Tensor
     try:
         return heads.by_name(model, model(image, training=False))
     except (tf.errors.OpError, ValueError) as error:  # of TensorFlow, and of Keras' layers
-        reason = error.message if isinstance(error, tf.errors.OpError) else str(error)
-        reason = reason.rpartition(_BOLD)[2].strip().splitlines()[0].strip().rstrip(".")
         raise ExportError(
-            f"{model.name} can't compute {image.shape[0]} images at once ({reason}): build it so"
-            " that each image is computed without the others, e.g. with axes of one place between"
-            " those that are added."
+            f"{model.name} can't compute {image.shape[0]} images at once"
+            f" ({reason_of_call(error)}): build it so that each image is computed without the"
+            " others, e.g. with axes of one place between those that are added."
         ) from error

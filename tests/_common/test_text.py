@@ -6,7 +6,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from keras_kd._common.text import first_line, plain_reason
+from keras_kd._common.text import first_line, plain_reason, reason_of_call
 
 
 @pytest.mark.parametrize(
@@ -48,3 +48,24 @@ def test_of_the_operating_systems_errors_the_plain_words_are_shown(
 )
 def test_other_words_stay_as_they_are(error: Exception, shown: str) -> None:
     assert plain_reason(error) == shown
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        (
+            "Exception encountered when calling A.call().\n\n\x1b[1mno room.\x1b[0m\n\nArguments",
+            "no room",
+        ),
+        (
+            "\x1b[1m{{node Add}} Incompatible shapes: [4,3] vs. [4] [Op:AddV2] name: \x1b[0m\n",
+            "Incompatible shapes: [4,3] vs. [4]",
+        ),
+        ("failed\n\n\x1b[1m\x1b[0m\n\nArguments", "ValueError"),
+        ("no room.\nmore", "no room"),
+        ("", "ValueError"),
+    ],
+)
+def test_of_an_error_of_a_layer_the_reason_is_shown_without_marks(said, shown):
+    """A message of an export ended in the escape of the terminal's plain letters."""
+    assert reason_of_call(ValueError(said)) == shown
