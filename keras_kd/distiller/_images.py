@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import keras
@@ -10,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd._common.resizing import bilinear
+from keras_kd._common.user_warnings import warn
 from keras_kd.errors import ModelError
 from keras_kd.models.output_kinds import images_of_noise
 
@@ -76,11 +76,9 @@ def warn_of_resizing(
     model: keras.Model, expected: tuple[int | None, ...], given: tuple[int | None, ...]
 ) -> None:
     """Warn of a teacher whose images are made of other images, as those of a smaller student."""
-    warnings.warn(
+    warn(
         f"The teacher {model.name} takes {_size(expected)} and gets {_size(given)}: batches are"
-        " resized for the teacher; images resized from the original pixels would be better.",
-        UserWarning,
-        stacklevel=4,
+        " resized for the teacher; images resized from the original pixels would be better."
     )
 
 

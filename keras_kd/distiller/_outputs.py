@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._common.user_warnings import warn
 from keras_kd.distiller import _backend
 from keras_kd.errors import DataError, ModelError
 from keras_kd.models import output_kinds
@@ -113,9 +113,7 @@ def warn_of_kind(kind: OutputKind, whose: str) -> None:
     if kind in ("probabilities", "sigmoids"):
         form = "probabilities p" if kind == "probabilities" else "sigmoids p"
         taken = "log p is" if kind == "probabilities" else "log(p / (1 - p)) is"
-        warnings.warn(
-            f"{whose} gives {form}, not logits: {taken} learnt from.", UserWarning, stacklevel=5
-        )
+        warn(f"{whose} gives {form}, not logits: {taken} learnt from.")
 
 
 def require_fit(kind: OutputKind, outputs: Any, name: str, columns: int) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._common.user_warnings import warn
 from keras_kd.distiller import _backend
 
 FEWEST = 32  # images; a few may well be of one class
@@ -116,11 +116,9 @@ class SameAnswers(keras.metrics.Metric):
 
 def _warn(whose: str, name: str, differ: Any) -> None:
     answers = "answers the same class" if differ else "gives the same output"
-    warnings.warn(
+    warn(
         f"{whose} {answers}{f' in head {name!r}' if name else ''} for all images: check its weights"
-        " and whether it takes the pixel values of these images.",
-        UserWarning,
-        stacklevel=4,
+        " and whether it takes the pixel values of these images."
     )
 
 

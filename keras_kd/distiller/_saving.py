@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from keras import ops
 
 from keras_kd import losses
 from keras_kd._common.files import written_whole
+from keras_kd._common.user_warnings import warn
 from keras_kd.distiller._features import FeatureMatch
 from keras_kd.errors import ConfigError, ModelError, OutputError
 
@@ -75,12 +75,10 @@ def load_training_state(distiller: Any, path: str | Path) -> None:
                 _assign(part, variables, stored, path)
         optimizer = getattr(distiller, "optimizer", None)
         if f"{STATE}/optimizer" in file and optimizer is not None and not optimizer.built:
-            warnings.warn(
+            warn(
                 f"{path} has an optimizer's state, and the optimizer that was compiled has no"
                 " variables yet, so it starts anew: to go on with the state call"
-                " distiller.optimizer.build(distiller.trainable_variables) before load_weights.",
-                UserWarning,
-                stacklevel=3,
+                " distiller.optimizer.build(distiller.trainable_variables) before load_weights."
             )
 
 
@@ -111,11 +109,9 @@ def _assign(
             variable.assign(value)
     elif variables:
         what = "optimizer" if part == "optimizer" else "projections and random numbers"
-        warnings.warn(
+        warn(
             f"{path} has the student's weights and the {what} of another training: the {what} of "
-            "this one stay as they are.",
-            UserWarning,
-            stacklevel=4,
+            "this one stay as they are."
         )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Collection, Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_kd import losses
+from keras_kd._common.user_warnings import warn
 from keras_kd.errors import ConfigError, ModelError
 from keras_kd.models import heads, output_kinds
 from keras_kd.models.surgery.keras_internals import all_layers, is_masked
@@ -167,11 +167,9 @@ def warn_of_own_training(student: keras.Model) -> None:
     parts = ("train_step", "compute_loss")
     own = [name for name in parts if getattr(type(student), name) is not getattr(keras.Model, name)]
     if own:
-        warnings.warn(
+        warn(
             f"The student {student.name} has its own {' and '.join(own)}, which the Distiller does "
-            "not call: what they add to training belongs in a subclass of Distiller.",
-            UserWarning,
-            stacklevel=3,
+            "not call: what they add to training belongs in a subclass of Distiller."
         )
 
 
@@ -195,12 +193,10 @@ def warn_of_order(student: keras.Model, teachers: Sequence[keras.Model]) -> None
     largest = max((teacher.count_params() for teacher in teachers if teacher.built), default=0)
     # A teacher that calls what is no Keras model has none.
     if 0 < largest < student.count_params():
-        warnings.warn(
+        warn(
             f"The student {student.name} has {student.count_params():,} parameters and its teacher "
             f"{largest:,}: the student comes first, Distiller(student, teacher). Ignore this if "
-            "the larger one is to learn.",
-            UserWarning,
-            stacklevel=3,
+            "the larger one is to learn."
         )
 
 

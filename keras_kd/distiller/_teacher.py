@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd._common.text import reason_of_call
+from keras_kd._common.user_warnings import warn
 from keras_kd.distiller import _batches, _images
 from keras_kd.distiller._outputs import Outputs, kind_of, require_kind, warn_of_kind
 from keras_kd.distiller._settings import require_not_negative
@@ -139,11 +139,9 @@ class Teacher:
             return
         self._knows_batch = True
         if depends_on_batch(self.model, self.shown(images)):
-            warnings.warn(
+            warn(
                 f"The teacher {self.model.name} {DEPENDS}, so the student learns what changes with"
-                f" the batches: {COMPUTE_APART}.",
-                UserWarning,
-                stacklevel=5,
+                f" the batches: {COMPUTE_APART}."
             )
 
     def __call__(self, images: Any) -> Outputs:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import warnings
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from keras_kd._common.user_warnings import warn
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import as_typed, shortened
 from keras_kd.datasets.class_permutation import columns
@@ -205,7 +205,7 @@ def _doubt_statement(
         channels, ordered = predictor.spec.input_shape[2], names is not None
         doubt = pixel_check.contradiction("The model", pixels, logits, labels, channels, ordered)
     if doubt := doubt or _doubtful_names(logits(taken), labels, names, samples.class_names):
-        warnings.warn(doubt, stacklevel=4)
+        warn(doubt)
 
 
 def _by_pixels(
@@ -244,9 +244,9 @@ def _require_right_pixels(
     if problem:
         raise ModelError(f"{problem} {doubtful}".strip())
     if doubtful:
-        warnings.warn(doubtful, stacklevel=4)
+        warn(doubtful)
     if found and (doubt := pixel_check.doubt("The model", found)):
-        warnings.warn(doubt, stacklevel=4)
+        warn(doubt)
     ordered = pixel_check.better(pixel_check.scores(logits, labels, channels))
     return None if ordered is None else ordered.pixels
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-import warnings
 
 import numpy as np
 
+from keras_kd._common.user_warnings import warn
 from keras_kd.errors import DataError, ModelError
 
 MOST_BEYOND = 0.1  # share of predictions beyond -1..1 that a model of that scale may have
@@ -115,11 +115,10 @@ def regression(
     known = ~np.isnan(values)
     beyond = np.abs(predictions[known]) > 1
     if known.any() and beyond.mean() > MOST_BEYOND:
-        warnings.warn(
+        warn(
             f"{name}: {beyond.mean():.0%} of the predictions lie beyond -1..1"
             f" ({predictions[known].min():g} to {predictions[known].max():g}) and count as -1 or 1:"
-            " if the model has another scale, as 1 to 9, these scores say nothing of it.",
-            stacklevel=3,
+            " if the model has another scale, as 1 to 9, these scores say nothing of it."
         )
     scores = Regression()
     scores.update(values[known], predictions[known])

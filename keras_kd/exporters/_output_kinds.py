@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
-
 import keras
 import numpy as np
 
 from keras_kd._common.arrays import evenly
+from keras_kd._common.user_warnings import warn
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import PixelValues
@@ -140,13 +139,12 @@ def of_two_classes(
     found = keras.ops.convert_to_numpy(values)
     inside = bool(found.min() >= 0 and found.max() <= 1)
     second = class_names[1] if class_names else "the second class"
-    warnings.warn(
+    warn(
         f"{model.name} gives one number for two classes, and its graph does not show what it is. On"
         f" {'random pixels' if samples is None else 'the samples'} it lies in"
         f" {found.min():.3g}..{found.max():.3g}, so it is taken for the"
         f" {'probability' if inside else 'logit'} of {second}: output='logits' or 'probabilities'"
-        " (--output) states what it is.",
-        stacklevel=5,
+        " (--output) states what it is."
     )
     return "sigmoids" if inside else "logits"
 

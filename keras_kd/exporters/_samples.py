@@ -4,7 +4,6 @@ takes.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,6 +11,7 @@ import keras
 import numpy as np
 
 from keras_kd._common.arrays import evenly
+from keras_kd._common.user_warnings import warn
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import fitted
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
@@ -88,10 +88,7 @@ def shown(samples: Samples | np.ndarray, pixels: PixelValues) -> Shown:
     """
     images, labels = _parts(samples)
     if labels is not None and len(np.unique(labels)) == 1:
-        warnings.warn(
-            "All samples are of one class: ranges calibrated on them may not fit the others.",
-            stacklevel=3,
-        )
+        warn("All samples are of one class: ranges calibrated on them may not fit the others.")
     images = evenly(images, CALIBRATION_IMAGES)
     labels = None if labels is None else evenly(labels, CALIBRATION_IMAGES)
     return Shown(images if images.dtype == np.uint8 else _pixels(images, pixels), labels)
@@ -101,11 +98,10 @@ def warn_of_few(images: np.ndarray, format: str) -> None:
     """Warn where a format is calibrated on fewer than FEWEST different images, uint8 (N, ...)."""
     different = len({image.tobytes() for image in images})
     if different < FEWEST:
-        warnings.warn(
+        warn(
             f"The format {format} is calibrated on {different} different"
             f" image{'s' * (different != 1)}, whose ranges may not fit others: give a hundred or"
-            " more of the training data.",
-            stacklevel=4,
+            " more of the training data."
         )
 
 
@@ -157,7 +153,7 @@ def found_pixels(
             "state its range (--range, value_range) if it is another one."
         )
     if doubt:
-        warnings.warn(doubt, stacklevel=3)
+        warn(doubt)
     return USUAL if usual.has_learnt else None
 
 
@@ -170,7 +166,7 @@ def doubt(
     if shown := _labelled(model, samples, ordered):
         warning = pixel_check.contradiction(model.name, stated, *shown, ordered)
         if warning:
-            warnings.warn(warning, stacklevel=3)
+            warn(warning)
 
 
 def _labelled(

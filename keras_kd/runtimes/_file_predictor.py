@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,6 +11,7 @@ import numpy as np
 
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.identity import identity
+from keras_kd._common.user_warnings import warn
 from keras_kd.datasets import images as pixels
 from keras_kd.datasets.class_names import as_typed
 from keras_kd.datasets.pixel_values import PixelValues
@@ -202,7 +202,7 @@ class FilePredictor:
         """Warn once of each model, which may predict many batches."""
         if not self._contradiction_told:
             self._contradiction_told = True
-            warnings.warn(text, stacklevel=5)
+            warn(text)
 
     def _outputs(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return the model's outputs by name, each (N, columns), for images as it takes them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from keras_kd._common.folders import files_below
 from keras_kd._common.text import first_line
+from keras_kd._common.user_warnings import warn
 from keras_kd.errors import ModelError
 from keras_kd.models import fingerprints, heads
 from keras_kd.models.inference import COMPUTE_APART, DEPENDS, depends_on_batch
@@ -84,10 +84,9 @@ class KerasPredictor(FilePredictor):
         self._model = small if precision is None else in_precision(small, precision)
         self._batch_size = batch_size
         if depends_on_batch(model, shown(images_of_noise(spec.input_shape), spec)):
-            warnings.warn(
+            warn(
                 f"The model {DEPENDS}, so its answers and scores change with the batches:"
-                f" {COMPUTE_APART}.",
-                stacklevel=4,
+                f" {COMPUTE_APART}."
             )
 
     @property

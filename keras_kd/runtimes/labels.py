@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +10,7 @@ from pathlib import Path
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import BAD_ARCHIVE
 from keras_kd._common.text import plain_reason
+from keras_kd._common.user_warnings import warn
 from keras_kd.datasets import class_names
 from keras_kd.datasets.class_names import LABELS_FILE, as_typed, canonical, distinct
 from keras_kd.errors import ModelError
@@ -123,7 +123,7 @@ def _of_file(file: Path) -> tuple[str, ...] | None:
     except (ValueError, OSError) as error:
         # Data sets have files of these names too, of images and their labels, say.
         if file.suffix.lower() == ".json" and file.stem.lower() != "class_indices":
-            warnings.warn(f"{file} is passed over: it holds no list of class names.", stacklevel=4)
+            warn(f"{file} is passed over: it holds no list of class names.")
             return None
         raise ModelError(
             f"{file} can't be read as a list of class names ({plain_reason(error)}):"

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_kd._common.user_warnings import warn
 from keras_kd.datasets.class_names import as_typed
 from keras_kd.errors import of_file
 from keras_kd.models import bundles, mistaken_files
@@ -186,11 +186,10 @@ def _tell_assumed_logit(predictor: FilePredictor, stated: Stated) -> None:
     if not plain or predictor.names_itself or stated_so:
         return
     first, second = predictor.spec.class_names or ("", "")
-    warnings.warn(
+    warn(
         f"The model gives one number without a sigmoid. It is taken for the logit of {second}"
         f" against {first}, because a list beside the file names these two classes. --output logits"
-        " says that it is one; if it is a value, as valence, remove the list.",
-        stacklevel=4,
+        " says that it is one; if it is a value, as valence, remove the list."
     )
 
 
@@ -211,10 +210,9 @@ def _with_statements(own: ModelSpec, stated: Stated, prefix: str = "") -> ModelS
     }
     for what, (told, said) in pairs.items():
         if told is not None and said is not None and told != said:
-            warnings.warn(
+            warn(
                 f"The file states the {what} {_shown(told, prefix)}, but the user states"
-                f" {_shown(said, prefix)}: the user's statement is used.",
-                stacklevel=5,
+                f" {_shown(said, prefix)}: the user's statement is used."
             )
     return own.with_given(stated.input_shape, stated.pixels, stated.output, stated.class_names)
 

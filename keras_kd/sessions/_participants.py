@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import pandas as pd
 
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.text import plain_reason
+from keras_kd._common.user_warnings import warn
 from keras_kd.datasets.class_names import plain
 from keras_kd.errors import DataError
 from keras_kd.sessions import _baseline, _timeline
@@ -113,10 +113,9 @@ def _recordings(given: Path) -> list[Path]:
 def _tell_alone(paths: Sequence[Path]) -> None:
     """Warn of recordings whose settings and tasks are unknown."""
     if alone := [str(path) for path in paths if not _record(path).is_file()]:
-        warnings.warn(
+        warn(
             f"{', '.join(alone[:3])}{', …' if alone[3:] else ''}: without its folder with"
-            " session.json beside it, a recording has the usual settings and no tasks.",
-            stacklevel=3,
+            " session.json beside it, a recording has the usual settings and no tasks."
         )
 
 

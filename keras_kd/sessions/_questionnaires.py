@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from keras_kd._common.user_warnings import warn
 from keras_kd.errors import DataError
 from keras_kd.sessions import _usability_scale
 from keras_kd.sessions._options import QUESTIONNAIRE, doubtful, read_table
@@ -78,7 +78,7 @@ def _measures(table: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     if numbers.shape[1] == 0:
         raise DataError(f"{path} must hold finite numbers besides the column participant.")
     if problem := _usability_scale.missing(numbers):
-        warnings.warn(f"{path}: {problem}", stacklevel=3)
+        warn(f"{path}: {problem}")
     elif items := _usability_scale.items(numbers.columns):
         numbers = _scored(numbers, items, path)
     return numbers.add_prefix(PREFIX)
@@ -95,10 +95,7 @@ def _texts(given: pd.DataFrame, path: str | Path) -> list[str]:
     if not found or len(texts) == given.shape[1]:
         return []
     shown = ", ".join(f"{name} ({known[name].dropna().iloc[0]:.20})" for name in found[:5])
-    warnings.warn(
-        f"{path}: columns without a number are passed over: {shown}{', …' if found[5:] else ''}.",
-        stacklevel=4,
-    )
+    warn(f"{path}: columns without a number are passed over: {shown}{', …' if found[5:] else ''}.")
     return found
 
 
@@ -132,11 +129,10 @@ def _scored(numbers: pd.DataFrame, items: dict[str, int], path: str | Path) -> p
             " 2, 3, 4 or 5: write them so."
         )
     if (empty := answers.isna().any(axis=1)).any():
-        warnings.warn(
+        warn(
             f"{path}: {empty.sum()} of {len(empty)} rows have no SUS score, because an answer is"
             f" missing: line {', '.join(map(str, empty.index[empty][:5]))}"
-            f"{', …' if empty.sum() > 5 else ''}.",
-            stacklevel=4,
+            f"{', …' if empty.sum() > 5 else ''}."
         )
     others = numbers.drop(columns=[*items])
     if SCORE in others:

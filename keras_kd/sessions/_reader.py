@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from keras_kd import datasets
+from keras_kd._common.user_warnings import warn
 from keras_kd.datasets.class_names import distinct
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import ModelError, of_file
@@ -90,7 +90,7 @@ class Reader:
             shown.shape[3],
         )
         if warning:
-            warnings.warn(warning, stacklevel=3)
+            warn(warning)
 
 
 def _doubtful(predictor: Predictor) -> FilePredictor | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from keras_kd._common.files import advice, require_apart, written_whole
 from keras_kd._common.text import encodable
+from keras_kd._common.user_warnings import warn
 from keras_kd.datasets import decoding, images
 from keras_kd.errors import DataError, kept
 from keras_kd.sessions import SIDE
@@ -116,10 +116,9 @@ def _tell_deeper(folder: Path, pattern: str, holds_others: bool) -> None:
             f"{pattern} holds no picture itself, but its folders do, as {picture}: give"
             f" {all_of_them}."
         )
-    warnings.warn(
+    warn(
         f"left out: pictures in deeper folders of {pattern}, as {picture}: {all_of_them} names them"
-        " too.",
-        stacklevel=3,
+        " too."
     )
 
 
@@ -150,10 +149,7 @@ def _pictures(files: Iterable[Path], pattern: str) -> list[Path]:
     named = sorted(file for file in files if not file.name.startswith("."))
     unread = [file for file in named if file.suffix.lower() in decoding.HEIC_SUFFIXES]
     if unread and unread[0].suffix.lower() not in decoding.suffixes():
-        warnings.warn(
-            f"{len(unread):,} HEIC files at {pattern} are left out: {decoding.HEIC_HINT}.",
-            stacklevel=3,
-        )
+        warn(f"{len(unread):,} HEIC files at {pattern} are left out: {decoding.HEIC_HINT}.")
     return [file for file in named if file.suffix.lower() in decoding.suffixes()]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import time
-import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from keras_kd._common import hosts
 from keras_kd._common.checked_files import read_json
 from keras_kd._common.files import plain_archive, written_whole
 from keras_kd._common.text import plain_reason
+from keras_kd._common.user_warnings import warn
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError
 
@@ -144,10 +144,9 @@ class TrainingState(keras.callbacks.Callback):
     def _restore_metrics(self, variables: list[keras.Variable], arrays: list[np.ndarray]) -> None:
         """Go on with an interrupted epoch's means; an older version may have had other metrics."""
         if [array.shape for array in arrays] != [tuple(variable.shape) for variable in variables]:
-            warnings.warn(
+            warn(
                 f"{self.path} was written with other metrics: the means of the interrupted epoch"
-                " start again here; the weights are not affected.",
-                stacklevel=2,
+                " start again here; the weights are not affected."
             )
             return
         for variable, array in zip(variables, arrays, strict=True):

@@ -4,13 +4,12 @@ form that its worker reads.
 
 from __future__ import annotations
 
-import warnings
-
 import keras
 import numpy as np
 
 from keras_kd._common.arrays import evenly
 from keras_kd._common.shares import as_shares
+from keras_kd._common.user_warnings import warn
 from keras_kd.datasets.images import fitted
 from keras_kd.errors import DataError
 from keras_kd.exporters._serving import Serving
@@ -87,9 +86,7 @@ def teacher_logits_of_classes(
         )
     if kind != "probabilities":
         return given
-    warnings.warn(
-        "The teacher gives probabilities p, not logits: log p is learnt from.", stacklevel=3
-    )
+    warn("The teacher gives probabilities p, not logits: log p is learnt from.")
     return output_kinds.log_probabilities(given.astype(np.float32))
 
 
