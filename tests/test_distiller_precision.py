@@ -154,7 +154,7 @@ def test_momenta_apart_decay_as_keras_does_and_ask_the_schedule_once_each():
     keras_own = keras.optimizers.SGD(_Counted(), 0.5, weight_decay=0.1)
     for one, expected in zip(found, stepped(keras_own, keras_own.apply), strict=True):
         np.testing.assert_allclose(one, expected, rtol=1e-6)
-    assert apart.get_config()["weight_decay"] == 0.1
+    assert apart.get_config()["weight_decay"] == apart.weight_decay == 0.1
 
 
 def test_momenta_apart_need_float32():

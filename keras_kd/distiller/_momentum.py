@@ -65,12 +65,13 @@ class DistillationOrientedSGD(StepDecay, keras.optimizers.SGD):
         super().__init__(
             learning_rate,
             momentum - difference,
+            weight_decay=weight_decay,
             use_ema=use_ema,
             ema_momentum=ema_momentum,
             name=name,
         )
         # Not Keras' `global_clipnorm`, which would clip the two gradients each on its own.
-        self.difference, self.clip_norm, self.decay = difference, clip_norm, weight_decay
+        self.difference, self.clip_norm = difference, clip_norm
         # The rate is asked for at each step, as callbacks and schedules change it; decay acts once.
         self.of_teacher = keras.optimizers.SGD(lambda: self.learning_rate, momentum + difference)
 
@@ -108,7 +109,7 @@ class DistillationOrientedSGD(StepDecay, keras.optimizers.SGD):
             # Keras' own momentum is momentum - difference here; the argument is given back.
             "momentum": self.momentum + self.difference,
             "difference": self.difference,
-            "weight_decay": self.decay,
+            "weight_decay": config["weight_decay"],
             "clip_norm": self.clip_norm,
             "use_ema": config["use_ema"],
             "ema_momentum": config["ema_momentum"],

@@ -20,16 +20,13 @@ class _LayerRates(StepDecay):
 
     Args:
         factors: by a variable's path; 1 for all others.
-        decay: as Keras' `weight_decay`: each step takes `decay · rate · factor` of a variable
-            away.
-        **options: of the optimizer, all but `weight_decay`.
+        **options: of the optimizer. With `weight_decay` each step takes `weight_decay · rate ·
+            factor` of a variable away.
     """
 
-    def __init__(
-        self, *args: Any, factors: Mapping[str, float], decay: float | None, **options: Any
-    ) -> None:
+    def __init__(self, *args: Any, factors: Mapping[str, float], **options: Any) -> None:
         super().__init__(*args, **options)
-        self.factors, self.decay = dict(factors), decay
+        self.factors = dict(factors)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Update one variable."""
@@ -49,6 +46,6 @@ class LayerRatesSGD(_LayerRates, keras.optimizers.SGD):
 
 
 class LayerRatesAdam(_LayerRates, keras.optimizers.Adam):
-    """Keras' Adam with a factor on the learning rate of some variables; with `decay` it is
-    AdamW.
+    """Keras' Adam with a factor on the learning rate of some variables; with
+    `weight_decay` it is AdamW.
     """

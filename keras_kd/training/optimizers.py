@@ -46,7 +46,7 @@ def sgd(
     rate = _scheduled(schedule, rate, steps)
     decay = _decay(weight_decay)
     common = {"momentum": MOMENTUM, "nesterov": True, **_common(clip_norm, ema)}
-    return LayerRatesSGD(rate, factors=factors or {}, decay=decay, **common)
+    return LayerRatesSGD(rate, factors=factors or {}, weight_decay=decay, **common)
 
 
 def adamw(
@@ -64,7 +64,7 @@ def adamw(
     Its weight decay is decoupled: each step subtracts rate · weight_decay of a weight from it.
     """
     rate, common = _scheduled(schedule, rate, steps), _common(clip_norm, ema)
-    return LayerRatesAdam(rate, factors=factors or {}, decay=weight_decay or None, **common)
+    return LayerRatesAdam(rate, factors=factors or {}, weight_decay=weight_decay or None, **common)
 
 
 def dot(

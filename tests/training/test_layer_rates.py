@@ -25,7 +25,9 @@ def _stepped(optimizer, steps=3):
 
 
 def test_each_variable_learns_and_decays_at_its_own_rate():
-    optimizer = LayerRatesSGD(0.1, momentum=0.9, nesterov=True, factors={"b": 0.25}, decay=0.5)
+    optimizer = LayerRatesSGD(
+        0.1, momentum=0.9, nesterov=True, factors={"b": 0.25}, weight_decay=0.5
+    )
     found = _stepped(optimizer)
     for start, gradient, rate, value in zip(
         _variables(), GRADIENTS, (0.1, 0.025), found, strict=True
@@ -40,7 +42,7 @@ def test_each_variable_learns_and_decays_at_its_own_rate():
 
 def test_without_factors_it_is_keras_own():
     options = {"momentum": 0.9, "nesterov": True, "global_clipnorm": 1.0, "use_ema": True}
-    own = LayerRatesSGD(0.1, factors={}, decay=0.5, **options)
+    own = LayerRatesSGD(0.1, factors={}, weight_decay=0.5, **options)
     for found, expected in zip(
         _stepped(own), _stepped(keras.optimizers.SGD(0.1, weight_decay=0.5, **options)), strict=True
     ):

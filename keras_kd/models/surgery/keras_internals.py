@@ -193,6 +193,13 @@ def metric_function(metric: keras.metrics.Metric) -> Any:
     return metric._fn if isinstance(metric, keras.metrics.MeanMetricWrapper) else None
 
 
+class WithoutDecay(keras.optimizers.Optimizer):
+    """A Keras optimizer that leaves its `weight_decay` to a subclass."""
+
+    def _apply_weight_decay(self, variables: Any) -> None:
+        """Decay nothing, before each step, in Keras' own way."""
+
+
 def is_decayed(optimizer: keras.optimizers.Optimizer, variable: Any) -> bool:
     """Whether an optimizer's weight decay is of a variable.
 
