@@ -8,6 +8,7 @@ import importlib.util
 import json
 import math
 import mmap
+import shlex
 import struct
 import subprocess
 import sys
@@ -25,6 +26,7 @@ from keras_kd._common.text import first_line
 from keras_kd.checkpoints import _pickles
 from keras_kd.checkpoints._pickles import Refused, Storage, Tensor
 from keras_kd.errors import ModelError
+from keras_kd.models import mistaken_files
 
 # Wrappers that training scripts put around a state dict.
 WRAPPERS = ("model_state_dict", "state_dict", "model")
@@ -88,6 +90,11 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"No weights at {path}: {advice(path)}.")
+    if mistaken_files.is_called_as_model(path):
+        raise ModelError(
+            f"{path} needs no import: commands read such a model as it is, e.g. `kerakd distill"
+            f" --teacher {shlex.quote(str(path))}`."
+        )
     try:
         with path.open("rb") as file:
             tensors = _read(file, path.suffix, path.stat().st_size)

@@ -38,6 +38,11 @@ _SUFFIXES = {
 }
 
 
+def is_called_as_model(path: Path) -> bool:
+    """Whether a file's name is that of a whole model in a form that commands read."""
+    return path.suffix.lower() in _MODELS and not path.name.endswith(_WEIGHTS)
+
+
 def require_model(path: Path) -> None:
     """Check that a file may be a model.
 
@@ -119,7 +124,7 @@ def _advice(folder: Path, found: list[Path], suffixes: tuple[str, ...]) -> str:
     models = [
         name
         for name in names
-        if Path(name).suffix.lower() in suffixes and not name.endswith(_WEIGHTS)
+        if Path(name).suffix.lower() in suffixes and is_called_as_model(Path(name))
     ]
     # As TensorFlow Serving keeps the versions of a model.
     models += [one.name for one in found if (one / "saved_model.pb").is_file()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -92,6 +93,16 @@ def _real_files(folder):
     torch.save(network.state_dict(), folder / "old.pth", _use_new_zipfile_serialization=False)
     _files.write_safetensors(tensors, folder / "weights.safetensors")
     return tensors, [folder / name for name in ("new.pth", "old.pth", "weights.safetensors")]
+
+
+@pytest.mark.parametrize("name", ["teacher.keras", "my model.h5", "net.onnx"])
+def test_a_model_that_needs_no_import_is_told(name: str, tmp_path: Path) -> None:
+    """It was to be downloaded again."""
+    (tmp_path / name).write_bytes(b"PK")
+    refused(tmp_path / name, f"needs no import: .*distill --teacher '?{tmp_path / name}'?`")
+    weights = tmp_path / "net.weights.h5"
+    weights.write_bytes(b"PK")
+    refused(weights, "can't be read as weights")
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")
