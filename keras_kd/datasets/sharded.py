@@ -30,6 +30,8 @@ class Shard:
         counts: the number of images of each class.
         unreadable: rows whose image can't be read, which are left out.
         left_out: labels that name no class, whose rows are left out, as Python writes them.
+        tenths: the rows of a shard that several splits share, by the remainders of their numbers
+            and `_shard_index.TENTHS`; () for all.
     """
 
     url: str
@@ -37,6 +39,7 @@ class Shard:
     counts: tuple[int, ...]
     unreadable: tuple[int, ...] = ()
     left_out: tuple[str, ...] = ()
+    tenths: tuple[int, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -46,7 +49,17 @@ class Shard:
     @property
     def fingerprint(self) -> str:
         """Fingerprint of the images that are used, before resizing."""
-        return fingerprint([self.content, str(self.unreadable), str(self.rows), *self.left_out])
+        parts = [self.content, str(self.unreadable), str(self.rows), *self.left_out]
+        return fingerprint([*parts, f"tenths {self.tenths}"] if self.tenths else parts)
+
+    def has(self, number: int) -> bool:
+        """Whether a row of the file may be one of this shard's images.
+
+        Args:
+            number: of the row, from 0.
+        """
+        in_part = not self.tenths or number % _shard_index.TENTHS in self.tenths
+        return in_part and number not in self.unreadable
 
 
 @dataclass(frozen=True)
@@ -122,7 +135,7 @@ class Shards:
                 )
             for number, row in enumerate(_shard_rows.rows(path, shard.url)):
                 label = _parquet_labels.number(row.label, self.class_names)
-                if label >= 0 and number not in shard.unreadable:
+                if label >= 0 and shard.has(number):
                     yield row.content or b"", label, _shard_index.called(shard.url, number, row)
 
     def _decoded(self, content: bytes, name: str) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import re
 import shutil
@@ -148,7 +149,7 @@ def test_what_can_not_be_read_is_said_in_one_sentence(tmp_path: Path) -> None:
         (f"shards:{tmp_path / 'nothing'}", "No data at"),
         ("nosuchstore://bucket/faces", "nosuchstore"),
         (f"{folder}/*.parquet", "No .parquet, .tar or .tfrecord files"),
-        (f"{folder}/train*.tar", "expected 3 or more"),
+        (f"{folder}/test*.tar", "no training shard with images"),
         (f"{folder}/train-{{000..007}}.tar", "write * in place of {first..last}"),
     ):
         with pytest.raises(DataError, match=re.escape(words)):
@@ -335,27 +336,48 @@ def test_a_score_of_shards_tells_what_training_on_them_tells(
     assert told.count("skipped: ") == 1
 
 
-@pytest.mark.parametrize(
-    ("files", "told"),
-    [
-        # As TensorFlow Datasets writes MNIST.
-        (
-            ("train-0", "test-0"),
-            "1 training shard .*expected 2 or more, .* held out for validation:",
-        ),
-        (
-            ("a", "b"),
-            "2 training shards .*expected 3 or more, .*held out for validation and test: w",
-        ),
-        (("test-0", "validation-0"), "0 training shards with images, expected 1 or more: write"),
-    ],
-)
-def test_too_few_shards_are_told_by_their_splits(
-    files: tuple[str, ...], told: str, tmp_path: Path
+@pytest.mark.parametrize("suffix", small_shards.SUFFIXES)
+@pytest.mark.parametrize("names", [("train-0", "test-0"), ("a",), ("a", "b")])
+def test_too_few_shards_to_hold_whole_ones_out_are_divided_by_rows(
+    names: tuple[str, ...], suffix: str, tmp_path: Path
 ) -> None:
-    for number, name in enumerate(files):
+    """TensorFlow Datasets' MNIST has one training shard and one of test, and was refused."""
+    for number, name in enumerate(names):
+        small_shards.write(tmp_path / f"{name}{suffix}", *small_shards.pictures(40, number))
+    data = splits.load(f"shards:{tmp_path}", size=16)
+    training = [number for number, name in enumerate(names) if not name.startswith("test")]
+    images = np.concatenate([small_shards.pictures(40, number)[0] for number in training])
+    labels = np.concatenate([small_shards.pictures(40, number)[1] for number in training])
+    missing = ["validation"] if "test-0" in names else ["validation", "test"]
+    rows = np.arange(len(images)) % 40 % 10
+    for tenth, split in enumerate(missing):
+        found = getattr(data, split)
+        np.testing.assert_array_equal(found.images, images[rows == tenth])
+        np.testing.assert_array_equal(found.labels, 1 - labels[rows == tenth])
+    learnt = images[rows >= len(missing)]
+    assert data.shards is not None and data.training_images == len(data.shards) == len(learnt)
+    np.testing.assert_array_equal(data.shards.all().images, learnt)
+    np.testing.assert_array_equal(data.shards.read(0, np.array([5])).images, learnt[[5]])
+    (note,) = data.passed_over
+    assert f"hold whole ones out for {' and '.join(missing)}, so that every tenth row" in note
+
+
+def test_persons_whom_a_division_by_rows_may_divide_are_told(tmp_path: Path) -> None:
+    files, _ = small_shards.row_files()
+    members = []
+    for row, file in enumerate(files * 4):
+        fields = json.dumps({"label": "ab"[row // 2 % 2], "subject": str(row % 7)})
+        members += [(f"{row:03d}.png", file), (f"{row:03d}.json", fields.encode())]
+    small_shards.write_members(tmp_path / "data" / "train.tar", members)
+    notes = " ".join(splits.load(str(tmp_path / "data"), size=16).passed_over)
+    assert "images of one subject may fall into several splits" in notes
+    assert "stand in several splits" not in notes
+
+
+def test_shards_of_other_splits_alone_are_refused(tmp_path: Path) -> None:
+    for number, name in enumerate(("test-0", "validation-0")):
         small_shards.write(tmp_path / f"{name}.tar", *small_shards.pictures(6, number))
-    with pytest.raises(DataError, match=told):
+    with pytest.raises(DataError, match="no training shard with images: name files after"):
         splits.load(str(tmp_path), size=16)
 
 

@@ -10,9 +10,9 @@ Parquet has the columns of the data set `parquet`. A sample in a tar file is an 
 same name, `.cls`, its class, or `.json` with the field `label`. A TFRecord holds `tf.train.Example`
 with `image/encoded` and `image/class/label`, or `image` and `label`. Classes are names, or numbers
 whose names stand in Parquet's metadata or, one a line, in a `labels.txt` beside. Of a split without
-files, or without a label in any row, every tenth training shard is taken, up to 10,000 images. Each
-start lists the shards and reads new ones alone; training reads them again in every epoch, one group
-at a time.
+files, or without a label in any row, every tenth training shard is taken, up to 10,000 images, or
+every tenth row where there are too few shards. Each start lists the shards and reads new ones
+alone; training reads them again in every epoch, one group at a time.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_kd._common.text import counted
 from keras_kd.datasets import SIZE, SPLITS, Samples, class_names, images
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import (
@@ -39,7 +38,7 @@ from keras_kd.datasets.readers import (
     _tree,
 )
 from keras_kd.datasets.readers._shard_files import Found
-from keras_kd.datasets.readers._shard_index import Entry
+from keras_kd.datasets.readers._shard_index import TENTHS, Entry
 from keras_kd.datasets.sharded import Shard, Shards
 from keras_kd.errors import DataError
 
@@ -48,6 +47,8 @@ MOST_HELD_OUT = 10_000  # images of a split
 TFDS_LABELS = "label.labels.txt"  # what TensorFlow Datasets calls it
 
 Indexed = tuple[Found, Entry]
+# Of splits that share shards, the remainders of their rows' numbers.
+Tenths = dict[str, tuple[int, ...]]
 
 
 def matches(path: Path) -> bool:
@@ -107,7 +108,7 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
     indexed = [one for one in every if one[1].labels or one[1].problems]
     secret = [split for split in SPLITS[1:] if _are_unlabelled(split, indexed)]
     indexed = [one for one in indexed if one[0].split not in secret]
-    parts = _divided(indexed, path)
+    parts, tenths = _divided(indexed, path)
     _parquet_labels.require_same_names([(found.url, entry.names) for found, entry in indexed])
     stated = next((entry.names for _, entry in indexed if entry.names), [])
     names = _class_names([entry for _, entry in parts["train"]], stated, path, indexed)
@@ -120,10 +121,12 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
         *_noted(empty, "without images"),
         *_noted(_repeated(parts), "shards whose bytes are those of another one"),
         *_splitting.without_labels(secret),
-        *_splitting.in_several(_groups(parts)),
+        *_splitting.in_several(_groups(parts, tenths)),
+        *_of_rows(parts, tenths),
     )
     made = {
-        split: _shards(part, names, shape, skip_bad_rows, notes) for split, part in parts.items()
+        split: _shards(part, tenths.get(split, ()), names, shape, skip_bad_rows, notes)
+        for split, part in parts.items()
     }
     for split, own in made.items():
         _require_classes(split, own, parts[split][0][0].split == split, path)
@@ -137,13 +140,14 @@ def _noted(urls: list[str], what: str) -> list[str]:
 
 def _repeated(parts: dict[str, list[Indexed]]) -> list[str]:
     """Shards whose content was there before; those of another split make its scores untrue."""
-    seen: dict[str, str] = {}
+    seen: dict[str, tuple[str, str]] = {}
     repeated = []
     for split, part in parts.items():
         for found, entry in part:
-            if entry.content in seen:
-                repeated.append(f"{found.url} of {split} and {seen[entry.content]}")
-            seen.setdefault(entry.content, f"{found.url} of {split}")
+            first, of = seen.setdefault(entry.content, (found.url, split))
+            # Where splits share a shard, it is not repeated.
+            if first != found.url:
+                repeated.append(f"{found.url} of {split} and {first} of {of}")
     return repeated
 
 
@@ -155,11 +159,26 @@ def _are_unlabelled(split: str, indexed: Sequence[Indexed]) -> bool:
     return _parquet_labels.are_missing(labels)
 
 
-def _groups(parts: dict[str, list[Indexed]]) -> _splitting.Groups:
-    """The splits of each person, or other group of images, that rows name."""
+def _of_rows(parts: dict[str, list[Indexed]], tenths: Tenths) -> list[str]:
+    """Say that splits are rows of the same shards, and which groups of images they may divide."""
+    if not tenths:
+        return []
+    held_out = [split for split in tenths if split != "train"]
+    names = dict.fromkeys(name for _, entry in parts["train"] for name in entry.groups)
+    return [
+        f"there are too few training shards to hold whole ones out for {' and '.join(held_out)},"
+        " so that every tenth row is taken",
+        *_splitting.unread(names, [split for split in SPLITS if split not in held_out]),
+    ]
+
+
+def _groups(parts: dict[str, list[Indexed]], tenths: Tenths) -> _splitting.Groups:
+    """The splits of each person, or other group of images, that rows name; where splits share
+    shards, those of train.
+    """
     groups: dict[str, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for split, part in parts.items():
-        for _, entry in part:
+        for _, entry in () if split in tenths and split != "train" else part:
             for name, values in entry.groups.items():
                 for value in values:
                     groups[name][value].add(split)
@@ -179,8 +198,10 @@ def _require_classes(split: str, own: Shards, named: bool, path: Path) -> None:
         )
 
 
-def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]:
-    """The shards of each split; whole training shards where a split has none of its own."""
+def _divided(indexed: Sequence[Indexed], path: Path) -> tuple[dict[str, list[Indexed]], Tenths]:
+    """The shards of each split; whole training shards where a split has none of its own, or tenths
+    of their rows where they are too few.
+    """
     parts = {split: [one for one in indexed if one[0].split == split] for split in SPLITS}
     # Shards without a split in their names are for training, unless other shards are called so.
     if not parts["train"]:
@@ -191,7 +212,16 @@ def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]
             f" ({unnamed[0]}): call them train, validation or test, too."
         )
     training = parts["train"]
-    missing = [split for split in ("validation", "test") if not parts[split]]
+    if not training:
+        raise DataError(
+            f"{path} has no training shard with images: name files after the splits, as"
+            " train-0.tar."
+        )
+    missing = [split for split in SPLITS[1:] if not parts[split]]
+    if len(training) <= len(missing):
+        held_out = {split: (tenth,) for tenth, split in enumerate(missing)}
+        rest = {"train": tuple(range(len(missing), TENTHS))}
+        return parts | dict.fromkeys(missing, training), rest | held_out
     for split in missing:
         held = 0
         for one in training[missing.index(split) :: HELD_OUT_OF]:
@@ -203,14 +233,7 @@ def _divided(indexed: Sequence[Indexed], path: Path) -> dict[str, list[Indexed]]
             held += sum(count for _, count in one[1].labels)
     taken = {id(one) for split in missing for one in parts[split]}
     parts["train"] = [one for one in training if id(one) not in taken]
-    if not all(parts.values()):
-        held_out = f", as whole ones are held out for {' and '.join(missing)}" * bool(missing)
-        raise DataError(
-            f"{path} has {counted(len(training), 'training shard')} with images, expected"
-            f" {1 + len(missing)} or more{held_out}: write the images into more shards, or name"
-            " files after the splits."
-        )
-    return parts
+    return parts, {}
 
 
 def _class_names(
@@ -249,6 +272,7 @@ def _class_names(
 
 def _shards(
     part: Sequence[Indexed],
+    tenths: tuple[int, ...],
     names: tuple[str, ...],
     shape: tuple[int, int, int],
     skip_bad_rows: bool,
@@ -257,7 +281,7 @@ def _shards(
     made, skipped = [], []
     for found, entry in part:
         counts, left_out = [0] * len(names), []
-        for label, count in entry.labels:
+        for label, count in entry.counts(tenths):
             number = _parquet_labels.number(label, names)
             if number >= 0:
                 counts[number] += count
@@ -272,6 +296,6 @@ def _shards(
             left_out.append(repr(label))
         skipped += entry.problems
         if sum(counts):
-            rows = (tuple(counts), tuple(entry.unreadable), tuple(left_out))
+            rows = (tuple(counts), tuple(entry.unreadable), tuple(left_out), tenths)
             made.append(Shard(found.url, entry.content, *rows))
     return Shards(tuple(made), names, shape, tuple(skipped), notes)
