@@ -7,6 +7,7 @@ from __future__ import annotations
 import codecs
 import csv
 import itertools
+import operator
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -75,6 +76,8 @@ def cells(
 
 def picked(fields: Sequence[str], places: Sequence[int]) -> list[str]:
     """Return the fields of a row at some places; a field that a short row lacks is ""."""
+    if len(places) > 1 and max(places) < len(fields):
+        return [*operator.itemgetter(*places)(fields)]
     return [fields[place] if place < len(fields) else "" for place in places]
 
 

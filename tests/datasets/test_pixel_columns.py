@@ -102,6 +102,15 @@ def test_columns_of_pixels_stand_in_any_order(tmp_path: Path) -> None:
     assert shown == {image.tobytes() for image in images}
 
 
+def test_a_table_of_pixels_is_not_parsed_for_its_sources(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parsing all numbers once more took a third of a start."""
+    _write(tmp_path / "train.csv", NAMES["1x1"], _images(20, 1), ["a", "b"] * 10)
+    monkeypatch.setattr("keras_kd.datasets.readers._table_rows.rows", lambda table: 1 / 0)
+    assert datasets.sources(tmp_path) == [tmp_path / "train.csv", tmp_path / "labels.txt"]
+
+
 @pytest.mark.parametrize(
     ("cell", "told"),
     [

@@ -100,9 +100,13 @@ load = _splitting.one_split(load_splits, SIZE)
 
 def sources(path: Path) -> list[Path]:
     """Return every file that the splits are read from. Arguments: see `datasets`."""
-    listings = _listed(path, skip_bad_rows=True)[1].values()
-    listed = [file for listing in listings for file in listing.paths]
-    return [*_table_files.by_split(path), _folder(path) / class_names.LABELS_FILE, *listed]
+    tables = [*_table_files.by_split(path)]
+    listed: list[Path] = []
+    # Where rows hold their images themselves, they name no files.
+    if not all(_table_rows.columns(table).pixels for table in tables):
+        listings = _listed(path, skip_bad_rows=True)[1].values()
+        listed = [file for listing in listings for file in listing.paths]
+    return [*tables, _folder(path) / class_names.LABELS_FILE, *listed]
 
 
 def remarks(path: Path) -> list[str]:
