@@ -45,7 +45,7 @@ SCOPE = re.compile(r"\.*[A-Za-z0-9_>-][A-Za-z0-9_.>-]*")
 
 
 class OtherFormNeeded(Exception):
-    """Keras 3 can't read this form of the model; the message says why, and which form it can."""
+    """This form of the model can't be read; the message says why, and which form can."""
 
 
 def read(content: str | bytes, by_keras_2: bool = False) -> dict[str, Any]:
@@ -63,8 +63,8 @@ def read(content: str | bytes, by_keras_2: bool = False) -> dict[str, Any]:
         Refused: the configuration names something that no file may, has a layer on which no output
             depends, or is too large.
         ValueError: it is not the JSON of a model.
-        OtherFormNeeded: it belongs to a `.keras` file of Keras 2, or has operations that Keras 3
-            does not read from an `.h5` file.
+        OtherFormNeeded: it belongs to a `.keras` file of Keras 2, has operations that Keras 3 does
+            not read from an `.h5` file, or a layer that is stateful.
     """
     if len(content) > LARGEST:
         raise Refused(f"its configuration is {len(content):,} bytes long, more than {LARGEST:,}")
@@ -181,6 +181,12 @@ class _Walk:
             known = (module, name) in _keras_classes.classes()
         if not known or registered not in (None, name) or name in self._custom:
             raise Refused(f"{layer} names the class {_shown(found)}, which is no {_KNOWN}")
+        if found["config"].get("stateful") is True:
+            raise OtherFormNeeded(
+                f"{layer} is stateful, so that what it gives for an image depends on those before:"
+                " build the model with stateful=False, give it the weights by set_weights, and"
+                " save that"
+            )
 
     def _require_same_function(self, name: Any, key: str, layer: str) -> None:
         """Raise OtherFormNeeded for an activation that is another function in Keras 3."""

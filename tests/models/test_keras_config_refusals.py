@@ -90,6 +90,24 @@ def test_a_file_that_acts_is_refused_with_its_layers_name(place: str, tmp_path: 
     assert keras.config.max_epochs() == before
 
 
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_a_stateful_layer_is_named_with_what_to_do(suffix: str, tmp_path: Path) -> None:
+    """The reason was that a variable was created in a stateless scope."""
+    image = keras.Input((4, 4), batch_size=1)
+    for stateful in (True, False):
+        recurrent = layers.Bidirectional(layers.LSTM(2, stateful=stateful, name="memory"))
+        model = keras.Model(image, layers.Dense(3)(recurrent(image)))
+        path = tmp_path / f"{stateful}{suffix}"
+        model.save(path)
+        if stateful:
+            with pytest.raises(
+                ModelError, match=r"its layer '.*memory' \(LSTM\) is stateful, .*: b"
+            ):
+                keras_file.load(path)
+        else:
+            keras_file.load(path)
+
+
 def test_vocabularies_are_values_never_paths() -> None:
     text = keras.Input((1,), dtype="string")
     model = keras.Model(text, layers.StringLookup(vocabulary=["a", "b"], name="words")(text))
