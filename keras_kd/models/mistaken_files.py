@@ -39,7 +39,14 @@ _SUFFIXES = {
 
 
 def is_called_as_model(path: Path) -> bool:
-    """Whether a file's name is that of a whole model in a form that commands read."""
+    """Whether a file's name is that of a whole model in a form that commands read.
+
+    Args:
+        path: the file.
+
+    Returns:
+        True or False; False for Keras' files of weights alone.
+    """
     return path.suffix.lower() in _MODELS and not path.name.endswith(_WEIGHTS)
 
 

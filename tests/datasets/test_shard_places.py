@@ -80,11 +80,12 @@ def test_a_url_of_a_file_is_a_path(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".tar", ".tfrecord"])
-def test_shards_beside_a_folder_of_images_are_named(suffix: str, tmp_path: Path) -> None:
+def test_shards_beside_folders_of_images_are_named(suffix: str, tmp_path: Path) -> None:
     """The advice was to unpack each shard, or none."""
     folder = small_shards.write_splits(tmp_path / "data", suffix, rows=6)
-    (folder / "previews").mkdir()
-    (folder / "previews" / "1.png").write_bytes(small_shards.row_files()[0][0])
+    for name in small_shards.NAMES:
+        (folder / "previews" / name).mkdir(parents=True)
+        (folder / "previews" / name / "1.png").write_bytes(small_shards.row_files()[0][0])
     with pytest.raises(DataError, match=rf"is not read: .*give shards:{folder} "):
         splits.load(str(folder))
     assert len(splits.load(f"shards:{folder}", size=16).test) > 0

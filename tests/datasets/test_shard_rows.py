@@ -14,6 +14,7 @@ from parquet_files import described
 from keras_kd import datasets
 from keras_kd.datasets import decoding, splits
 from keras_kd.datasets.inspection import inspect
+from keras_kd.datasets.readers import _shard_rows
 from keras_kd.errors import DataError
 
 pytest.importorskip("fsspec", reason="needs the extra shards")
@@ -104,6 +105,23 @@ def test_samples_of_other_layouts_are_told(tmp_path: Path, lines: str, words: st
         )
     with pytest.raises(DataError, match=words):
         splits.load(str(tmp_path), size=16)
+
+
+def test_a_samples_json_is_parsed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each pass over a shard parsed it for the label and again for persons."""
+    members = []
+    for row, file in enumerate(small_shards.row_files()[0]):
+        about = json.dumps({"label": "ab"[row % 2], "subject": f"p{row}"}).encode()
+        members += [(f"{row}.png", file), (f"{row}.json", about)]
+    small_shards.write_members(tmp_path / "a.tar", members)
+    parsed = []
+    loads = json.loads
+    monkeypatch.setattr(json, "loads", lambda text: parsed.append(text) or loads(text))
+    found = [*_shard_rows.rows(tmp_path / "a.tar", str(tmp_path / "a.tar"))]
+    assert [(row.label, row.groups) for row in found] == [
+        ("ab"[row % 2], {"subject": f"p{row}"}) for row in range(6)
+    ]
+    assert len(parsed) == 6
 
 
 def test_labels_in_json_and_fields_with_dots_are_read_and_other_files_passed_over(

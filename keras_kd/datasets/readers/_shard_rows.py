@@ -10,7 +10,6 @@ import re
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -211,22 +210,24 @@ def _of_fields(path: Path, name: str, sample: dict[str, bytes]) -> Iterator[Row]
     if len(pictures & sample.keys()) > 1:
         raise DataError(f"{place} has several images of one name: write one image a sample.")
     image, label = _only(sample, pictures), _only(sample, {"cls"})
-    described = _only(sample, {"json"})
-    named = _named_groups(_json_fields(described))
-    if label is not None:
-        yield Row(image, _label(label, place), description, named)
-    else:
-        yield Row(image, _described_label(described, place), description, named)
+    fields = _json_fields(_only(sample, {"json"}), place, has_label=label is not None)
+    own = _label(label, place) if label is not None else _described_label(fields, place)
+    yield Row(image, own, description, _named_groups(fields))
 
 
-def _json_fields(content: bytes | None) -> dict[str, Any]:
-    """The fields of a sample's JSON; none where it is damaged, which matters to its label alone, or
+def _json_fields(content: bytes | None, place: str, has_label: bool) -> dict[str, Any]:
+    """The fields of a sample's JSON; none where its label stands elsewhere and it is damaged, or
     longer than a description is.
     """
-    with suppress(ValueError, RecursionError):
-        found = json.loads(content if content and len(content) <= _CHUNK else b"{}")
-        return found if isinstance(found, dict) else {}
-    return {}
+    if content is None or (has_label and len(content) > _CHUNK):
+        return {}
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        if has_label:
+            return {}
+        raise DataError(f"{place}: its JSON is damaged ({error}): mend it.") from error
+    return found if isinstance(found, dict) else {}
 
 
 def _named_groups(fields: Mapping[str, Any]) -> dict[str, str]:
@@ -252,15 +253,9 @@ def _only(sample: dict[str, bytes], ends: set[str]) -> bytes | None:
     return sample[chosen[0]] if chosen else None
 
 
-def _described_label(content: bytes | None, place: str) -> int | str | None:
+def _described_label(fields: Mapping[str, Any], place: str) -> int | str | None:
     """The field `label` of a sample's JSON; None where there is none."""
-    if content is None:
-        return None
-    try:
-        found = json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{place}: its JSON is damaged ({error}): mend it.") from error
-    label = found.get("label") if isinstance(found, dict) else None
+    label = fields.get("label")
     if isinstance(label, (bool, float, list, dict)):
         raise DataError(f"{place} has the label {label!r:.40}: expected a whole number or a name.")
     return _label(label.encode(), place) if isinstance(label, str) else label
