@@ -15,6 +15,8 @@ from keras_kd.sessions._options import LONGEST
 
 # Columns that hold no numbers.
 TEXTS = ("box", "limit", "appearance")
+# By which a number may lie beyond its range.
+ROUNDING = 1e-3
 
 
 def read(path: str | Path) -> pd.DataFrame:
@@ -53,8 +55,8 @@ def read(path: str | Path) -> pd.DataFrame:
 
 
 def _require_possible(rows: pd.DataFrame, numbers: list[str]) -> None:
-    """Raise ValueError where a time or number is impossible, or a face lacks its box, quality or
-    chances.
+    """Raise ValueError where a time or number is impossible, a face stands twice in a frame, or it
+    lacks its box, quality or chances.
     """
     frames, times = rows["frame"].to_numpy(), rows["time_s"].to_numpy()
     if not (np.isfinite(frames) & (np.abs(times) < LONGEST)).all():
@@ -69,8 +71,26 @@ def _require_possible(rows: pd.DataFrame, numbers: list[str]) -> None:
     needed = [name for name in numbers if name.startswith("p_") or name == "quality"]
     if np.isinf(rows[numbers].to_numpy()).any() or found[needed].isna().to_numpy().any():
         raise ValueError("a number is infinite, or missing where there is a face")
+    for name in needed:
+        if (beyond := found[(found[name] < -ROUNDING) | (found[name] > 1 + ROUNDING)]).size:
+            raise ValueError(
+                f"{name} is {beyond[name].iloc[0]:g} at frame {beyond['frame'].iloc[0]:.0f}, and"
+                " lies between 0 and 1"
+            )
     if not np.isfinite(boxes(found)).all():
         raise ValueError("a box is not x, y, width and height")
+    _require_each_once(rows)
+
+
+def _require_each_once(rows: pd.DataFrame) -> None:
+    """Raise ValueError where a frame has a face twice, or a face and none."""
+    none_beside_others = rows.duplicated("frame", keep=False) & rows["face_id"].isna()
+    twice = rows[rows.duplicated(["frame", "face_id"]) | none_beside_others]
+    if len(twice):
+        raise ValueError(
+            f"frame {twice['frame'].iloc[0]:.0f} stands there twice, as where the rows of two"
+            " recordings were put into one file; compare takes them as two files"
+        )
 
 
 def boxes(rows: pd.DataFrame) -> np.ndarray:

@@ -20,6 +20,7 @@ from keras_kd.sessions import _timeline
 from keras_kd.sessions._exported_by_others import PROGRAMS, Imported
 from keras_kd.sessions._options import Options
 from keras_kd.sessions._recording import header
+from keras_kd.sessions._rows import ROUNDING
 from keras_kd.sessions._session_files import (
     described,
     made_now,
@@ -33,8 +34,6 @@ from keras_kd.sessions._session_files import (
 TIME_STEP = 1e-4
 # Seconds: an export whose first row comes later may have tasks in its own times.
 LATE = 1.0
-# By which a number may lie beyond its range.
-ROUNDING = 1e-3
 # Seconds: rows further apart are hardly those of a video.
 SLOW = 2.0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from drawn_timeline import mostly, write
 
@@ -138,6 +139,31 @@ def test_what_is_no_recording_is_refused(tmp_path):
             write(tmp_path / "c.csv", mostly("happy", 1)),
             Options(baseline="calm", tasks=(Task(0, 1, "x"),)),
         )
+
+
+@pytest.mark.parametrize(
+    ("change", "fact"),
+    [
+        ({"p_happy": 80.0}, "p_happy is 80 at frame 0, and lies between 0 and 1"),
+        ({"p_angry": -0.1}, "p_angry is -0.1"),
+        ({"quality": 85.0}, "quality is 85"),
+    ],
+)
+def test_shares_of_another_unit_are_refused(change, fact, tmp_path):
+    path = write(tmp_path / "a.csv", mostly("happy", 1))
+    pd.read_csv(path).assign(**change).to_csv(path, index=False)
+    with pytest.raises(DataError, match=fact):
+        _timeline.load(path, Options())
+
+
+@pytest.mark.parametrize("second", ["happy", None])
+def test_rows_of_two_recordings_in_one_file_are_refused(second, tmp_path):
+    faces = mostly(second, 2) if second else [np.full(3, np.nan)] * 20
+    first, other = write(tmp_path / "a.csv", mostly("angry", 2)), write(tmp_path / "b.csv", faces)
+    both = first.read_text() + "".join(other.read_text().splitlines(keepends=True)[1:])
+    first.write_text(both)
+    with pytest.raises(DataError, match="frame 0 stands there twice"):
+        _timeline.load(first, Options())
 
 
 def test_events_are_read_in_order_and_times_shifted(tmp_path):
