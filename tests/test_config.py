@@ -190,7 +190,9 @@ def test_what_is_wrong_in_a_file_is_told_with_key_and_file(text, told, tmp_path)
 
 def test_files_that_are_none_are_told(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "windows.toml").write_text("data = 'Büro'\n", encoding="cp1252")
     for path, told in (
+        ("windows.toml", "not UTF-8 text from byte 10 on: save the file as UTF-8"),
         ("missing.toml", "No configuration file at"),
         ("binary.toml", "as TOML"),
         ("", "as TOML"),

@@ -329,6 +329,14 @@ def test_a_subclassed_teacher_of_probabilities_is_told_in_a_data_set_too():
     refusal(lambda: distiller.fit(data, verbose=0), DataError, "are probabilities")
 
 
+def test_each_variable_has_a_path_of_its_own():
+    distiller = compiled(linear(), [linear(1), linear(2)])
+    names = distiller.get_state_tree()["metrics_variables"]["same_answers"]
+    assert {name for name in names if name.startswith("first")} == {
+        f"first_{number}_0" for number in range(3)  # the third is of stored outputs
+    }
+
+
 def test_its_repr_is_one_line():
     distiller = Distiller(linear(), linear(1), temperature=2)
     student, teacher = distiller.student.name, distiller.teacher.name

@@ -126,6 +126,10 @@ def test_images_without_labels_and_labels_of_pandas_are_refused():
     batches = tf.data.Dataset.from_tensor_slices(IMAGES).batch(4)
     with pytest.raises(DataError, match="no labels"):
         compiled(linear(), linear(1)).fit(batches, verbose=0)
+    stored = {"teacher": np.zeros((len(IMAGES), 3))}
+    for data in ((IMAGES, stored), (tf.data.Dataset.from_tensors((IMAGES, stored)),)):
+        with pytest.raises(DataError, match="no labels"):
+            compiled(linear()).fit(*data, verbose=0)
     with pytest.raises(DataError, match="no images"):
         compiled(linear(), linear(1)).fit(IMAGES[:0], LABELS[:0], verbose=0)
     categories = pandas.Series(LABELS).astype("category")

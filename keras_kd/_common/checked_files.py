@@ -71,7 +71,12 @@ def read_text(path: str | Path) -> str:
     refuse_special(path)
     if (size := path.stat().st_size) > LARGEST_TEXT:
         raise ValueError(f"it is {size:,} bytes long, more than {LARGEST_TEXT:,}")
-    return path.read_text(encoding="utf-8-sig")
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"it is not UTF-8 text from byte {error.start + 1:,} on: save the file as UTF-8"
+        ) from error
 
 
 def _misfit(value: Any, schema: Any, place: str) -> str | None:

@@ -206,14 +206,14 @@ def require_given(labels: Any, images: Any = None, student: keras.Model | None =
     """Refuse batches without labels.
 
     Args:
-        labels: of the batch.
+        labels: of the batch; a dict of the teacher's part alone has none.
         images: of the batch, in which rows of a data set have their labels, too.
         student: whose inputs these images are.
 
     Raises:
-        DataError: the labels are None.
+        DataError: there are none.
     """
-    if labels is None:
+    if labels is None or (isinstance(labels, dict) and set(labels) == {"teacher"}):
         inputs = input_names(student) if student else []
         if inputs and isinstance(images, dict) and set(images) - set(inputs) and len(images) > 1:
             raise DataError(

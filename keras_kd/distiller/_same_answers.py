@@ -53,10 +53,13 @@ class SameAnswers(keras.metrics.Metric):
         self._teachers = [*(f"The teacher {name}" for name in teachers), STORED]
         self.seen = self.add_weight(shape=(), initializer="zeros", name="seen")
         # A weight for each teacher and head: the logits of the epoch's first row.
+        # Keras' trees of variables need each to have a name of its own.
         self.first = {
-            (number, name): self.add_weight(shape=(count,), initializer="zeros", name="first")
+            (number, name): self.add_weight(
+                shape=(count,), initializer="zeros", name=f"first_{number}_{place}"
+            )
             for number in range(len(self._teachers))
-            for name, count in self._columns.items()
+            for place, (name, count) in enumerate(self._columns.items())
         }
         # For each of them, whether logits and classes differed from those of the first row.
         self.differ = self.add_weight(
