@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd.errors import ExportError, ModelError
-from keras_kd.exporters import _conversion_process
+from keras_kd.exporters import _conversion_process, _operator_layers
 from keras_kd.exporters._conversion_process import ConversionEnded
 from keras_kd.exporters._layer_errors import Added
 from keras_kd.models.surgery.keras_internals import all_layers, is_of_keras_or_keras_kd
@@ -115,7 +115,7 @@ def _converted(request: Request, format: str, serving: Serving) -> list[Added]:
     except ConversionEnded as ending:
         raise ExportError(_ended(format, serving.model.name, uncommon, ending)) from ending
     except Exception as error:  # the converter's own exceptions have no public name
-        reason = _reason(str(error))
+        reason = _reason(str(error), serving.model)
         integers = request.activations != "float32" and reason.endswith(" fails")
         raise ExportError(
             f"{serving.model.name} can't be converted to LiteRT ({reason}):"
@@ -144,9 +144,15 @@ def _ended(format: str, name: str, layers: list[keras.Layer], ending: Conversion
     )
 
 
-def _reason(text: str) -> str:
+def _reason(text: str, model: keras.Model) -> str:
     lacking = sorted(set(re.findall(r"'tf\.(\w+)' op is neither", text)))
-    return f"it lacks {', '.join(lacking)}" if lacking else text.strip().splitlines()[0]
+    if not lacking:
+        return text.strip().splitlines()[0]
+    # TensorFlow names an operation's place "ResizeBicubic:", "model_1/resizing_1/…@…".
+    places = re.findall(rf'"(?:{"|".join(lacking)}):", "([^"@]+)', text)
+    layers = sorted(set().union(*(_operator_layers.layers_of(place, model) for place in places)))
+    needed = f", which {' and '.join(layers)} need{'s' * (len(layers) == 1)}" * bool(layers)
+    return f"it lacks {', '.join(lacking)}{needed}"
 
 
 def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
