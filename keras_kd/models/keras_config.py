@@ -39,6 +39,11 @@ _KNOWN = (
 _WORDS = {"Input", "deserialize", "serialize"}
 # What Keras 2 calls TensorFlow's operations among the layers.
 _OF_TENSORFLOW = {"ClassMethod", "SlicingOpLambda", "TFOpLambda", "TensorFlowOpLayer"}
+# Layers of Keras 2 that Keras 3 has not.
+_GONE = {"CuDNNGRU", "CuDNNLSTM", "LocallyConnected1D", "LocallyConnected2D", "RandomHeight"}
+_GONE |= {"RandomWidth", "ThresholdedReLU"}
+_RESIZED_OTHERWISE = {"gaussian", "mitchellcubic"}
+_SAVED_MODEL = "save the model as a SavedModel where it was made"
 NAME_ADVICE = "which takes letters, digits, dots, hyphens and underscores: rename it"
 # TensorFlow's names of scopes, but without slashes, and not of dots alone.
 SCOPE = re.compile(r"\.*[A-Za-z0-9_>-][A-Za-z0-9_.>-]*")
@@ -127,6 +132,7 @@ class _Walk:
         if not isinstance(config, dict):
             raise Refused(f"{layer} names {_shown(found)} without a configuration")
         if self._by_keras_2:
+            _require_same_layer(name, layer)
             found = _keras_2.named(found)
             config = found["config"]
         self._layers += len(config.get("layers") or ())
@@ -189,12 +195,20 @@ class _Walk:
             )
 
     def _require_same_function(self, name: Any, key: str, layer: str) -> None:
-        """Raise OtherFormNeeded for an activation that is another function in Keras 3."""
-        if self._by_keras_2 and name == "hard_sigmoid" and key.endswith("activation"):
-            raise OtherFormNeeded(
-                f"{layer} has the {key} hard_sigmoid of Keras 2, which is another function in"
-                " Keras 3: save the model as a SavedModel where it was made"
-            )
+        """Raise OtherFormNeeded for an activation or interpolation of Keras 2 that Keras 3 computes
+        otherwise, or not at all.
+        """
+        if not self._by_keras_2:
+            return
+        if name == "hard_sigmoid" and key.endswith("activation"):
+            change = "is another function in Keras 3"
+        elif key == "interpolation" and name in _RESIZED_OTHERWISE:
+            change = "Keras 3 has not"
+        else:
+            return
+        raise OtherFormNeeded(
+            f"{layer} has the {key} {name} of Keras 2, which {change}: {_SAVED_MODEL}"
+        )
 
     def _function(self, found: dict[str, Any], key: str, layer: str) -> Any:
         """Return what Keras finds a function by; its own module for those of TensorFlow that it
@@ -226,6 +240,11 @@ class _Walk:
                 "config": name,
                 "registered_name": name,
             }
+        if known and self._by_keras_2 and module == "builtins":
+            raise OtherFormNeeded(
+                f"{layer} has the {key} {name[:100]}, which is none of Keras 3: {_SAVED_MODEL},"
+                " or name the module of your own with --trust-module"
+            )
         raise Refused(f"{layer} names the function {_shown(found)}, which is no {_KNOWN}")
 
     def _text(self, found: dict[str, Any], key: str, layer: str, depth: int) -> Any:
@@ -234,6 +253,17 @@ class _Walk:
         if found["class_name"] == "TensorShape":
             return parts.get("items")
         return tuple(parts.get("items") or ()) if found["class_name"] == "__tuple__" else parts
+
+
+def _require_same_layer(name: str, layer: str) -> None:
+    """Raise OtherFormNeeded for a layer of Keras 2 that Keras 3 lacks, or computes otherwise."""
+    if name == "RandomCrop":
+        raise OtherFormNeeded(
+            f"{layer} cuts images outside of training too in Keras 2, and not in Keras 3:"
+            f" {_SAVED_MODEL}"
+        )
+    if name in _GONE:
+        raise OtherFormNeeded(f"{layer} is one that Keras 3 has not: {_SAVED_MODEL}")
 
 
 def _plain(value: Any, key: str, layer: str) -> Any:

@@ -116,9 +116,14 @@ def _read(path: Path, folder: Path) -> tuple[keras.Model, ModelSpec]:
         raise ModelError(f"{path} can't be loaded, since {error}.") from error
     except Exception as error:
         # Keras raises what its layers raise: no narrower type covers a damaged file.
+        way = "give a whole file of Keras' own layers, or name the module of your own with"
+        way += " --trust-module"
+        if path.suffix != ".keras" and not isinstance(error, keras_config.Refused):
+            # Keras reads less from this old form than it writes.
+            other = "a SavedModel" if by_keras_2 else ".keras"
+            way = f"give a whole file, or save the model as {other} where it was made"
         raise ModelError(
-            f"{path} can't be loaded as a Keras model ({_reason(error)}): give a whole file of"
-            " Keras' own layers, or name the module of your own with --trust-module."
+            f"{path} can't be loaded as a Keras model ({_reason(error)}): {way}."
         ) from error
 
 
