@@ -333,7 +333,8 @@ def test_each_variable_has_a_path_of_its_own():
     distiller = compiled(linear(), [linear(1), linear(2)])
     names = distiller.get_state_tree()["metrics_variables"]["same_answers"]
     assert {name for name in names if name.startswith("first")} == {
-        f"first_{number}_0" for number in range(3)  # the third is of stored outputs
+        f"first_{number}_0"
+        for number in range(3)  # the third is of stored outputs
     }
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd.models.surgery.at_rest import without_augmentation
 from keras_kd.models.surgery.compaction import CompactConv2D, CompactPadding2D, compact
 from keras_kd.models.surgery.copies import as_functional, copied
 from keras_kd.models.surgery.keras_internals import calls, layer_of, readers
@@ -31,8 +32,10 @@ class PlainAdd(keras.layers.Layer):
 
 
 def compacted(model: keras.Model) -> keras.Model:
-    """Return the model without taps that can't matter, its rescaling as 1x1 convolution."""
-    return _with_convolved_rescaling(compact(model))
+    """Return the model without augmentation and taps that can't matter, its rescaling as 1x1
+    convolution.
+    """
+    return _with_convolved_rescaling(compact(without_augmentation(model)))
 
 
 def runtime_form(model: keras.Model, gray: bool = False) -> keras.Model:

@@ -103,11 +103,16 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
 
 def _recordings(given: Path) -> list[Path]:
     """A recording's csv itself, or those in a folder without hidden ones, as a Mac leaves on disks
-    of other systems.
+    of other systems; DataError for a folder without any, which may be meant as a group.
     """
     if not given.is_dir():
         return [given]
-    return sorted(file for file in given.glob("*.csv") if not file.name.startswith("."))
+    found = sorted(file for file in given.glob("*.csv") if not file.name.startswith("."))
+    if not found:
+        raise DataError(
+            f"{given} holds no recording: give a folder of csv files that `kerakd analyze` wrote."
+        )
+    return found
 
 
 def _tell_alone(paths: Sequence[Path]) -> None:

@@ -110,7 +110,12 @@ def claim(record: Path, rows: Path, stated: dict[str, Any], resume: bool) -> dic
                 f"{rows} is already there: choose another --out, or add --resume to go on with the"
                 " recording."
             )
-        known = _known(record) if record.is_file() else {}
+        if not record.is_file():
+            raise DataError(
+                f"{record} is missing, which states how {rows} was made: bring it back, or choose"
+                " another --out."
+            )
+        known = _known(record)
         recipe = known.get("recipe")
         if isinstance(recipe, dict) and (new := sorted(set(stated["recipe"]) - set(recipe))):
             raise ConfigError(

@@ -144,6 +144,12 @@ def _none_left_half(rows: Path, folder: Path) -> Iterator[None]:
 def _rows(file: Path, imported: Imported) -> Iterator[list[str]]:
     """The rows of a recording's csv, a header first."""
     times = np.round(imported.times, 4)
+    if (unknown := np.flatnonzero(~np.isfinite(times))).size:
+        # Times count from the first row: without its own none is known.
+        raise DataError(
+            f"{file}: row {unknown[0] + 1} of its data has no time: export it again, or remove the"
+            " row."
+        )
     if (back := np.flatnonzero(np.diff(times) < TIME_STEP / 2)).size:
         raise DataError(
             f"{file}: its times don't grow at row {back[0] + 2} of its data: export each recording"

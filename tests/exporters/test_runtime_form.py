@@ -158,3 +158,15 @@ def test_what_the_form_can_not_hold_stays(made):
     keras.tree.map_structure(
         lambda x, y: np.testing.assert_allclose(x, y, rtol=1e-4, atol=1e-3), found, expected
     )
+
+
+def test_augmentation_that_draws_in_use_too_is_in_no_file(tmp_path):
+    body = keras.Sequential([layers.RandomHue(0.1), layers.RandomShear(0.2)], name="body")
+    image = keras.Input((16, 16, 3))
+    x = layers.MixUp()(layers.RandomGrayscale()(body(image)))
+    model = keras.Model(image, layers.Dense(3)(layers.Flatten()(x)))
+    pixels = np.repeat(GRAY, 3, axis=3).astype(np.float32)
+    exporters.export(model, tmp_path / "model.tflite", "float32")
+    given = litert.LiteRTModel(tmp_path / "model.tflite").predict(pixels)
+    kernel, bias = model.layers[-1].get_weights()
+    np.testing.assert_allclose(given, pixels.reshape(6, -1) @ kernel + bias, rtol=1e-4, atol=1e-2)

@@ -277,6 +277,12 @@ def test_mistakes_are_told(study, capsys):
         comparison.compare(comparison.participants([*files, study / "C" / "p.csv"]))
     with pytest.raises(DataError, match="twice"):
         comparison.participants([files[0], files[0]])
+    (study / "empty").mkdir()
+    with pytest.raises(DataError, match="empty holds no recording"):
+        comparison.participants([study / "A", study / "empty"])
+    assert called("compare", str(files[0]), "--out", str(study / "page.csv")) == 2
+    assert "whose name ends in .html; --csv writes numbers" in capsys.readouterr().err
+    assert not (study / "page.csv").exists()
     (study / "A" / "p0").mkdir()
     (study / "A" / "p0" / "session.json").write_text("{}")
     with pytest.raises(DataError, match="--resume"):

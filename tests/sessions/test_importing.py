@@ -111,6 +111,10 @@ def test_what_is_no_export_is_told(tmp_path, capsys):
         ("", "has no line"),
         ("timestamp,confidence,success\n0,1,1\n", "lacks AU01_r"),
         (f"timestamp,confidence,success,{units}\nx,1,1\n", "text where a number belongs: 'x'"),
+        (
+            f"timestamp,confidence,success,{units}\n0,1,1\n,1,1\n",
+            "bad.csv: row 2 of its data has no",
+        ),
     ):
         (tmp_path / "bad.csv").write_text(text)
         out = ["--out", str(tmp_path / "B")]

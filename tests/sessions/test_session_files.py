@@ -166,6 +166,12 @@ def test_rows_of_two_recordings_in_one_file_are_refused(second, tmp_path):
         _timeline.load(first, Options())
 
 
+def test_a_recording_whose_record_is_lost_is_told(tmp_path):
+    rows = write(tmp_path / "p1.csv", mostly("happy", 1))
+    with pytest.raises(DataError, match="session.json is missing, which states how .*p1.csv was"):
+        _session_files.claim(tmp_path / "session.json", rows, {"model": "a"}, resume=True)
+
+
 def test_events_are_read_in_order_and_times_shifted(tmp_path):
     (tmp_path / "e.csv").write_text("name,time\nclick,1:30\nerror,00:00:02.5\n")
     assert _options.read_events(tmp_path / "e.csv", 10) == (

@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_kd.errors import ExportError
 from keras_kd.exporters._quantization import INSTEAD, twin_layers
+from keras_kd.models.surgery import at_rest
 from keras_kd.models.surgery.copies import as_functional
 from keras_kd.models.surgery.keras_internals import calls_in_order, is_graph
 
@@ -101,7 +102,7 @@ def _added(call: Any, sources: list[str], into: Description, model: keras.Model)
     scaled = twin_layers.rescaling(call)
     if scaled is not None:
         return _appended("Rescaling", scaled, sources, [], layer.name, into)
-    if twin_layers.rests(layer):
+    if at_rest.rests(layer):
         into.left_out.append(layer.name)
         return sources[0]
     kind = twin_layers.kind_of(layer, len(sources), model)

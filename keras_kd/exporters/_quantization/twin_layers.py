@@ -81,18 +81,7 @@ ACTIVATION_LAYERS: dict[str, tuple[tuple[str, dict[str, float]], ...]] = {
     "hard_sigmoid": _GATE,
     "hard_silu": (*_GATE, ("Multiply", {})),
 }
-_IN_TRAINING_ALONE = (
-    ("Identity", "GaussianNoise", "GaussianDropout", "AlphaDropout", "SpatialDropout1D")
-    + ("ActivityRegularization",)
-)  # fmt: skip
 _PER_SIDE = ("kernel_size", "strides", "dilation_rate", "pool_size")
-
-
-def rests(layer: Any) -> bool:
-    """Return whether a layer of Keras does nothing but in training: augmentation and noise."""
-    kind = type(layer).__name__
-    augments = kind.startswith("Rand") and kind != "RandomCrop"
-    return is_of_keras_or_keras_kd(layer) and (augments or kind in _IN_TRAINING_ALONE)
 
 
 def kind_of(layer: Any, inputs: int, model: keras.Model) -> str:
