@@ -24,7 +24,14 @@ _OTHERS = (
 
 
 def rests(layer: Any) -> bool:
-    """Return whether a layer of Keras does nothing but in training: augmentation and noise."""
+    """Return whether a layer of Keras does nothing but in training: augmentation and noise.
+
+    Args:
+        layer: the layer or operation.
+
+    Returns:
+        True if it does.
+    """
     return _augments(layer) or (is_of_keras_or_keras_kd(layer) and type(layer).__name__ in _OTHERS)
 
 
