@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,23 @@ def test_a_table_of_pixels_is_not_parsed_for_its_sources(
     _write(tmp_path / "train.csv", NAMES["1x1"], _images(20, 1), ["a", "b"] * 10)
     monkeypatch.setattr("keras_kd.datasets.readers._table_rows.rows", lambda table: 1 / 0)
     assert datasets.sources(tmp_path) == [tmp_path / "train.csv", tmp_path / "labels.txt"]
+
+
+def test_pixels_of_json_lines_are_numbers_and_may_be_missing(tmp_path: Path) -> None:
+    """A missing one was told as a pixel 'None', which the file does not hold."""
+    images = _images(20, 1)
+    rows = [
+        {"label": "ab"[row % 2], **dict(zip(NAMES["1x1"], image.ravel().tolist(), strict=True))}
+        for row, image in enumerate(images)
+    ]
+    table = tmp_path / "all.jsonl"
+    table.write_text("\n".join(map(json.dumps, rows)))
+    every = [datasets.load(table, split, size=4) for split in datasets.SPLITS]
+    shown = {image.tobytes() for samples in every for image in samples.images}
+    assert shown == {image.tobytes() for image in images}
+    table.write_text("\n".join(map(json.dumps, [*rows[:19], rows[19] | {"2x3": None}])))
+    with pytest.raises(DataError, match="all.jsonl, line 20: 15 pixels, expected 16"):
+        [datasets.load(table, split, size=4) for split in datasets.SPLITS]
 
 
 @pytest.mark.parametrize(

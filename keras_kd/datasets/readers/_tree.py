@@ -5,6 +5,7 @@ links in circles.
 from __future__ import annotations
 
 import filecmp
+import functools
 import os
 import re
 from collections import defaultdict
@@ -145,6 +146,7 @@ def other_splits(path: Path) -> list[Path]:
     return [folder for folder in beside if names.get(folder.name.casefold(), own) != own]
 
 
+@functools.lru_cache  # asked for every row of a table
 def split_of(name: str) -> str | None:
     """Return the split that a folder's name has as a word, as `test_set` or `trainLabels`; None if
     it has none, or two.
