@@ -40,11 +40,28 @@ def test_numbers_written_as_text_are_in_the_order_of_numbers_and_take_names(tmp_
     assert named.class_names == names and set(named.labels.tolist()) == set(range(11))
 
 
-def test_names_and_numbers_in_files_of_one_split_are_refused(tmp_path: Path) -> None:
-    for number, labels in enumerate((["sun", "moon"] * 5, [0, 1] * 5)):
+@pytest.mark.parametrize("of_numbers", [0, 1])
+def test_names_and_numbers_in_files_of_one_split_are_refused(
+    of_numbers: int, tmp_path: Path
+) -> None:
+    for number in (0, 1):
+        labels = [0, 1] * 5 if number == of_numbers else ["sun", "moon"] * 5
         write(tmp_path / f"train-{number}.parquet", [*map(png, pixels(10))], labels)
-    with pytest.raises(DataError, match="train-1.parquet has numbers as labels, and other files"):
+    told = f"train-{of_numbers}.parquet has numbers as labels, and other files have names"
+    with pytest.raises(DataError, match=told):
         datasets.load(tmp_path, "train")
+
+
+def test_a_training_file_without_any_label_does_not_hide_the_names_of_others(
+    tmp_path: Path,
+) -> None:
+    """The names of the classes were asked for."""
+    write(tmp_path / "train-0.parquet", [*map(png, pixels(10))], [None] * 10)
+    write(tmp_path / "train-1.parquet", [*map(png, pixels(20))], ["sun", "moon"] * 10)
+    with pytest.raises(DataError, match="train-0.parquet, row 0: the label is missing"):
+        datasets.load(tmp_path, "train")
+    found = datasets.load(tmp_path, "train", skip_bad_rows=True)
+    assert (found.class_names, len(found), len(found.skipped)) == (("moon", "sun"), 16, 10)
 
 
 @pytest.mark.parametrize("names", [("1", "2", "3"), NAMES])

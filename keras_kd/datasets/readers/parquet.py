@@ -195,16 +195,13 @@ def _class_names(shards: list[Path], path: Path, others: Sequence[Path] = ()) ->
     """The names in the metadata, in labels.txt, or the labels themselves, sorted; of these the
     `others` must have names too, since the classes of their numbers are stated nowhere.
     """
-    schema = _parquet_files.opened(shards[0]).schema_arrow
     listed = path / class_names.LABELS_FILE
     names = next(filter(None, map(_parquet_files.stated, shards)), [])
     if listed.is_file():
         names = _parquet_labels.listed_names(_numbering.read_names(listed), names, listed)
     names = [*class_names.distinct(names)]
     labels = _parquet_files.columns(shards, "label")
-    if not names and _parquet_labels.is_text(
-        schema.field(_parquet_files.column(schema, "label")).type
-    ):
+    if not names and any(map(_has_texts, shards)):
         names = _parquet_labels.texts(labels)
         _parquet_labels.require_named(_parquet_files.columns([*others], "label"), names)
     if len(names) < 2:
@@ -214,6 +211,11 @@ def _class_names(shards: list[Path], path: Path, others: Sequence[Path] = ()) ->
             f"line{known}."
         )
     return _numbering.checked(names, path)
+
+
+def _has_texts(file: Path) -> bool:
+    schema = _parquet_files.opened(file).schema_arrow
+    return _parquet_labels.is_text(schema.field(_parquet_files.column(schema, "label")).type)
 
 
 class _NamedFiles:
