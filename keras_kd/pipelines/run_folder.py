@@ -6,6 +6,7 @@ import functools
 import importlib.metadata
 import json
 import platform
+import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -205,9 +206,11 @@ def _refuse_used(out: Path, record: Path, options: Mapping[str, Any], resume: bo
     # The lock is there already, and a killed process may have left a half-written record.
     ours = {out / LOCK, *half_written(record)}
     if not resume and any(path not in ours for path in out.iterdir()):
+        # The whole command, for callers that have no --resume.
+        command = f"kerakd distill --resume --out {shlex.quote(str(out))}"
+        go_on = f", or go on with the run there by `{command}`"
         raise OutputError(
-            f"{out} is already in use: choose another --out, or add --resume to go on with the run"
-            " there."
+            f"{out} is already in use: choose another --out{go_on * record.exists()}."
         )
     if resume:
         _refuse_other(out, record, options)

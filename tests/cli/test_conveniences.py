@@ -17,6 +17,7 @@ from keras_kd.cli import completion, options
 from keras_kd.cli.main import kerakd
 
 from keras_kd import exporters, models
+from keras_kd.errors import OutputError
 
 
 def test_python_runs_the_package_as_the_command() -> None:
@@ -153,18 +154,37 @@ def test_messages_name_options_as_the_command_calls_them(command, prefix) -> Non
     assert found == expected
 
 
-def test_options_that_a_command_lacks_are_said_to_be_anothers(tmp_path, capsys) -> None:
+def test_options_that_a_command_lacks_are_said_to_be_anothers(
+    tmp_path, monkeypatch, capsys
+) -> None:
     message = "Lower --batch-size or --port; `npm --prefix x` and --batch-size stay."
     web = kerakd.get_command(click.Context(kerakd), "web")
     assert options.lacked(web, message) == ["--batch-size"]
     assert options.lacked(None, message) == []
     finished = Path(__file__).parents[2] / "docs" / "results" / "fer2013-best-C-80"
-    (tmp_path / "used").mkdir()
-    (tmp_path / "used" / "file").touch()
-    assert called("rerun", str(finished), "--out", str(tmp_path / "used")) == 2
+
+    def refused(folder: str, out: str, terminal: object) -> None:
+        raise OutputError("Choose another --out, or --port.")
+
+    monkeypatch.setattr("keras_kd.pipelines.rerun.rerun", refused)
+    assert called("rerun", str(finished), "--out", str(tmp_path / "new")) == 2
     error = capsys.readouterr().err
-    assert "another --out" in error and "has no --out" not in error
-    assert "(`kerakd rerun` has no --resume; `kerakd analyze` and `kerakd distill`" in error
+    assert "(`kerakd rerun` has no --port; `kerakd web` can take it.)" in error
+    assert "has no --out" not in error
+
+
+def test_a_rerun_into_a_used_folder_is_told_how_to_end_the_run_there(tmp_path, capsys) -> None:
+    """It was told of --resume, which rerun lacks, and that analyze has one."""
+    finished = Path(__file__).parents[2] / "docs" / "results" / "fer2013-best-C-80"
+    used = tmp_path / "my run"
+    used.mkdir()
+    (used / "file").touch()
+    assert called("rerun", str(finished), "--out", str(used)) == 2
+    assert f"{used} is already in use: choose another --out.\n" in capsys.readouterr().err
+    (used / "config.toml").touch()
+    assert called("rerun", str(finished), "--out", str(used)) == 2
+    told = f"or go on with the run there by `kerakd distill --resume --out '{used}'`.\n"
+    assert capsys.readouterr().err.endswith(told)
 
 
 def test_a_folder_with_a_dot_and_a_blank_keeps_its_name(tmp_path, monkeypatch, capsys) -> None:
