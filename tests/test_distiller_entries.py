@@ -8,6 +8,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers
 from scipy.special import softmax
 from small_students import IMAGES, LABELS, LOGITS, compiled, expected_step, linear
@@ -225,6 +226,13 @@ def test_a_teacher_of_another_size_sees_the_images_resized(shape):
     with pytest.warns(UserWarning, match=f"takes {'x'.join(map(str, shape))} and gets 4x4x1"):
         found = first_step(distiller, LABELS)[0]["soft_loss"]
     assert found == pytest.approx(expected, rel=1e-4)
+    # The graph knows no sizes of decoded files: the teacher saw the student's, without a word.
+    signature = (tf.TensorSpec((None, None, None, 1), tf.uint8), tf.TensorSpec((None,), tf.int64))
+    data = tf.data.Dataset.from_generator(
+        lambda: iter([(IMAGES, LABELS)]), output_signature=signature
+    )
+    found = compiled(linear(), teacher).fit(data, verbose=0).history["soft_loss"]
+    assert found == pytest.approx([expected], rel=1e-4)
 
 
 def test_shapes_that_can_not_be_made_equal_are_refused():

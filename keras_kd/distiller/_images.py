@@ -20,6 +20,22 @@ def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
 
 
+def with_sizes(images: Any, shape: tuple[int | None, ...] | None) -> Any:
+    """Return images with their sizes, which the graph of a data set may not know, as of decoded
+    files.
+
+    Args:
+        images: a batch.
+        shape: (H, W, C) that they must have; None where it is not known either.
+    """
+    known = getattr(images.shape, "rank", 0) is not None and None not in images.shape[1:]
+    if known or shape is None or None in shape:
+        return images
+    import tensorflow as tf  # All other backends know them.
+
+    return tf.ensure_shape(images, (None, *shape))
+
+
 def of_noise(model: keras.Model) -> np.ndarray | None:
     """Return images of noise, float32 (8, H, W, C) in 0..255, for a model with one input of such a
     shape; None for any other.

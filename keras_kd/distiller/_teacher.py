@@ -181,11 +181,13 @@ class Teacher:
         own = _batches.named(images, self.model, self._student)
         if self.shape is None:
             return own if _batches.input_names(self.model) else _batches.only(own)
-        images = _batches.only(own)
-        resized = _images.resized(images, self.shape)
-        if resized is not images and not self._told_of_size:
+        shown = _batches.only(own)
+        if shown is _batches.only(images, self._student):
+            shown = _images.with_sizes(shown, _images.input_shape(self._student))
+        resized = _images.resized(shown, self.shape)
+        if resized is not shown and not self._told_of_size:
             self._told_of_size = True
-            _images.warn_of_resizing(self.model, self.shape, tuple(images.shape[1:]))
+            _images.warn_of_resizing(self.model, self.shape, tuple(shown.shape[1:]))
         return _batches.as_taken(resized, self.model)
 
     def chosen(self, outputs: Any) -> Any:
