@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from keras_kd.errors import ExportError
 
 if TYPE_CHECKING:
@@ -87,8 +89,8 @@ def require_right(
 
 def require_share(min_agreement: float) -> None:
     """Refuse what is no share."""
-    if not 0 <= min_agreement <= 1:
-        raise ExportError(f"min_agreement must be 0..1. Received: min_agreement={min_agreement}.")
+    if not isinstance(min_agreement, (int, float, np.number)) or not 0 <= min_agreement <= 1:
+        raise ExportError(f"min_agreement must be 0..1. Received: min_agreement={min_agreement!r}.")
 
 
 def kept_layers(errors: Sequence[LayerError]) -> tuple[str, ...]:

@@ -130,9 +130,9 @@ def app_input(
     Raises:
         ExportError: it is neither gray nor RGB.
     """
-    if given is not None and (len(given) != 3 or min(given) < 1 or given[2] not in (1, 3)):
+    if given is not None and not _is_shape(given):
         raise ExportError(
-            f"app_input is (height, width, 1 for gray or 3 for RGB). Received: {tuple(given)}."
+            f"app_input is (height, width, 1 for gray or 3 for RGB). Received: {given!r}."
         )
     height, width, channels = given or model.inputs[0].shape[1:]
     if io == "app" and channels not in (1, 3):
@@ -141,6 +141,15 @@ def app_input(
             " io='float'."
         )
     return height, width, channels
+
+
+def _is_shape(given: Any) -> bool:
+    return (
+        isinstance(given, (tuple, list))
+        and len(given) == 3
+        and all(isinstance(size, (int, np.integer)) and size > 0 for size in given)
+        and given[2] in (1, 3)
+    )
 
 
 def check(model: keras.Model, class_names: tuple[str, ...] | None) -> None:

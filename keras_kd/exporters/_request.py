@@ -8,7 +8,8 @@ from types import ModuleType
 
 import numpy as np
 
-from keras_kd.datasets import Samples
+from keras_kd._common.files import refusals
+from keras_kd.datasets import Samples, class_names
 from keras_kd.errors import ExportError, OutputError
 from keras_kd.exporters import _judgement
 
@@ -23,6 +24,8 @@ def names(given: Iterable[str] | None) -> tuple[str, ...] | None:
             "class_names must be one name for each output, e.g. ('cat', 'dog'). Received:"
             f" {given!r}."
         )
+    if (twice := class_names.repeated(found)) and not class_names.are_mostly_different(found):
+        raise ExportError(f"class_names: {twice}; name each class once. Received: {given!r}.")
     return tuple(map(str, found))
 
 
@@ -51,8 +54,9 @@ def require_path(format: str, suffix: str, path: Path) -> None:
         raise ExportError(
             f"The format {format} is written to files ending in {suffix}. Received: {path}."
         )
-    if suffix and path.is_dir():
-        raise OutputError(f"{path} is a folder: choose the path of a file.")
+    with refusals(path):  # as of a name that is too long
+        if suffix and path.is_dir():
+            raise OutputError(f"{path} is a folder: choose the path of a file.")
 
 
 def check(

@@ -89,6 +89,25 @@ def test_class_names_must_match_the_outputs(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"class_names": ("cat", "dog", "cat", "cow")}, "the class name cat stands 2 times"),
+        ({"io": "app", "app_input": 16}, r"app_input is \(height, .* Received: 16\."),
+        ({"io": "app", "app_input": (16, 16.5, 3)}, "app_input is"),
+        ({"min_agreement": "0.9"}, "min_agreement must be 0..1. Received: min_agreement='0.9'"),
+    ],
+)
+def test_settings_of_another_type_are_refused(settings, words, tmp_path):
+    with pytest.raises(ExportError, match=words):
+        exporters.export(network(), tmp_path / "model.tflite", "float32", **settings)
+
+
+def test_a_name_that_is_too_long_is_told_in_a_sentence(tmp_path):
+    with pytest.raises(OutputError, match="Can't write .*too long"):
+        exporters.export(network(), tmp_path / f"{'a' * 300}.tflite", "float32")
+
+
+@pytest.mark.parametrize(
     ("model", "words"),
     [
         ("model.keras", "must be a keras.Model. Received: 'model.keras'.*load_model reads a file"),
