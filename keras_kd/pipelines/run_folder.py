@@ -23,6 +23,8 @@ from keras_kd.training import state
 
 # What a resumed run may change, after its loss became NaN: a lower rate, any clipping.
 STEADYING = ("learning_rate", "clip_norm")
+# Where files lie that may be moved, since their content is compared; and what no step depends on.
+_FREE = ("data", "teacher", "votes", "unlabeled", "soft_labels", "start_from", "formats", "log")
 
 
 def versions() -> dict[str, str]:
@@ -123,6 +125,23 @@ def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
         write_text(note, json.dumps(dict(facts)) + "\n")
 
 
+def facts_of_options(options: Mapping[str, Any]) -> dict[str, str]:
+    """Return the options of a run that a resumed one must have as facts: somebody may have edited
+    its record meanwhile.
+
+    Args:
+        options: all options of the run.
+
+    Returns:
+        Values by what they are of. Places of files are left out, as their content is compared.
+    """
+    return {
+        f"the option {name}": json.dumps(value)
+        for name, value in options.items()
+        if name not in (*STEADYING, *_FREE)
+    }
+
+
 def require_unchanged(
     what: str, folder: Path, before: Mapping[str, str], facts: Mapping[str, str], why: str = ""
 ) -> None:
@@ -187,8 +206,8 @@ def _noted(out: Path, name: str, kind: type, keys: Iterable[str]) -> dict[str, A
     if missing := [key for key in keys if key not in noted]:
         raise ConfigError(
             f"Another version of keras-kd began the run in {out}, and noted nothing of"
-            f" {', '.join(missing)}: go on with that version, or start a new run with another"
-            " --out."
+            f" {', '.join(missing[:3])}{', …' * (len(missing) > 3)}: go on with that version, or"
+            " start a new run with another --out."
         )
     return noted
 
@@ -226,8 +245,13 @@ def _refuse_other(out: Path, record: Path, options: Mapping[str, Any]) -> None:
     before = configuration.completed(recorded(out))
     other = [name for name in options if name not in STEADYING and before[name] != options[name]]
     if other or options["learning_rate"] > before["learning_rate"]:
+        moved = (
+            f" If the same files lie elsewhere now, write their place into {record}."
+            if {*other} & {*_FREE}
+            else ""
+        )
         raise ConfigError(
             f"The options differ from those of the run in {out} ({record}), in"
             f" {', '.join(other) or 'a higher learning_rate'}: resume it with the same ones; only"
-            " learning_rate may be lower and clip_norm another."
+            f" learning_rate may be lower and clip_norm another.{moved}"
         )

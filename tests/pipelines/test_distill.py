@@ -121,6 +121,12 @@ def test_a_killed_run_goes_on_to_the_same_end(
     ended = subprocess.run(killed, env=environment, capture_output=True, text=True)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
     monkeypatch.setenv("KERAKD_CACHE", environment["KERAKD_CACHE"])
+    record = broken / "config.toml"
+    written = record.read_text()
+    record.write_text(written.replace("\nepochs = 6\n", "\nepochs = 7\n"))
+    assert called("distill", "--resume", "--out", str(broken), *TRUSTED) == 2
+    assert "began, the option epochs changed" in capsys.readouterr().err
+    record.write_text(written)
     assert called(*command[len(KERAKD) :], "--resume") == 0
     assert all(
         np.array_equal(left, right)

@@ -41,6 +41,16 @@ def test_a_resumed_run_must_find_what_it_began_with(tmp_path: Path) -> None:
         run_folder.require_beginning(tmp_path, {"images": "x", "teacher": "c"})
 
 
+def test_options_that_were_edited_meanwhile_are_told(tmp_path: Path) -> None:
+    options = {"data": "photos", "epochs": 6, "learning_rate": 0.1, "augment": None}
+    _begun(tmp_path, run_folder.facts_of_options(options) | FACTS)
+    moved = {**options, "data": "elsewhere", "learning_rate": 0.01}
+    run_folder.require_beginning(tmp_path, run_folder.facts_of_options(moved) | FACTS)
+    edited = run_folder.facts_of_options({**moved, "epochs": 8}) | {**FACTS, "teacher": "c"}
+    with pytest.raises(ConfigError, match="Since the run in .* began, the option epochs changed"):
+        run_folder.require_beginning(tmp_path, edited)
+
+
 def test_a_run_that_took_no_step_is_bound_by_nothing(tmp_path: Path) -> None:
     """Its training saves a state before the first step, and stopped in the first minute has no
     other.
