@@ -140,7 +140,11 @@ def load(
         if predictor.assumes_pixels:
             tell(pixel_check.ASSUMED_PIXELS)
         return Reader(predictor, name=known, temperature_in_file=in_file), None
-    samples = datasets.load(calibrate, "validation", skip_bad_rows, predictor.spec.size)
+    module, where = datasets.find(calibrate)
+    size = predictor.spec.size
+    samples = datasets.load_found(module, where, ["validation"], skip_bad_rows, size)["validation"]
+    for line in datasets.passed_over_found(module, where, skip_bad_rows):
+        tell(f"is calibrated on data with this note: {line}")
     for line in dict.fromkeys(samples.skipped):
         tell(f"is calibrated without what was skipped: {line}")
     with of_file(path):

@@ -224,6 +224,7 @@ def test_classes_that_nobody_names_are_told_as_assumed_by_a_calibration(folder, 
                 pixels[..., (level + (number < 2)) % 3] += 60
                 path = tmp_path / "data" / split / name / f"{number}.png"
                 Image.fromarray(pixels).save(path)
+    (tmp_path / "data" / "readme.txt").touch()
     model = colour_model(tmp_path)
     (tmp_path / "labels.txt").unlink()
     data = ["--calibrate", str(tmp_path / "data"), "--range", "0,255"]
@@ -234,6 +235,8 @@ def test_classes_that_nobody_names_are_told_as_assumed_by_a_calibration(folder, 
         assert (
             told.count(f"{model} names no classes: the data's order is assumed, and not") == count
         )
+        note = f"{model} is calibrated on data with this note: 1 .txt file, not read"
+        assert told.count(note) == 1
 
 
 def test_without_a_model_the_shipped_one_reads(tmp_path, monkeypatch, capsys):
