@@ -1,10 +1,11 @@
-"""Columns that hold boxes in images, as labels of detection have them."""
+"""Boxes in images, as labels of detection have them: their columns, and what is expected."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection
 
+INSTEAD = "classes of whole images are expected; cut the boxes out into"
 # Of one box, by the columns' names in lower case without what is no letter or digit.
 _CORNERS = (
     ("xmin", "ymin", "xmax", "ymax"), ("x1", "y1", "x2", "y2"), ("x0", "y0", "x1", "y1"),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from keras_kd._common.text import counted
 from keras_kd.datasets import SPLITS, class_names
-from keras_kd.datasets.readers import _image_files, _numbering, _splitting, _survey, _tree
+from keras_kd.datasets.readers import _boxes, _image_files, _numbering, _splitting, _survey, _tree
 from keras_kd.errors import DataError
 
 # Names of parts of a data set, as parts of a download are called, and of masks.
@@ -259,8 +259,8 @@ def _refuse_masks(folders: Sequence[Path]) -> None:
                 raise DataError(
                     f"{folder} has a {suffixes[min(images)]} file for each image in {other}, as"
                     " labels of detection (Pascal VOC's .xml, YOLO's .txt) and masks of"
-                    " segmentation are: classes of whole images are expected; cut the boxes out"
-                    " into a folder for each class, or sort the images so."
+                    f" segmentation are: {_boxes.INSTEAD} a folder for each class, or sort the"
+                    " images so."
                 )
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from keras_kd._common import arrays
 from keras_kd._common.files import is_address
 from keras_kd.datasets import decoding, images
-from keras_kd.datasets.readers import _tree
+from keras_kd.datasets.readers import _bad_rows, _tree
 from keras_kd.datasets.readers._pixel_numbers import PixelRow
 from keras_kd.errors import DataError
 
@@ -211,8 +211,5 @@ def read(
         sizes[row] = picture.shape[:2]
         kept[row] = True
     if paths and not kept.any():
-        raise DataError(
-            f"None of the {len(paths)} images can be read; the first problem:"
-            f" {''.join(skipped[:1])}"
-        )
+        raise _bad_rows.none_readable(len(paths), skipped)
     return Pictures(fitted[: int(kept.sum())], kept, sizes[kept], tuple(skipped))

@@ -12,6 +12,7 @@ from keras_kd._common.files import refuse_special
 from keras_kd._common.text import counted
 from keras_kd.datasets import decoding
 from keras_kd.datasets.readers import (
+    _boxes,
     _fer2013_csv,
     _pixel_numbers,
     _shard_files,
@@ -35,8 +36,8 @@ _OTHER_FORMS = {
     **dict.fromkeys((".dcm", ".dicom", ".nii"), "it is a medical image: save it as PNG"),
 }
 _BOXES = (
-    "it holds boxes in an image, as Pascal VOC's and ImageNet's annotations do: classes of whole"
-    " images are expected; cut the boxes out into a folder for each class, or sort the images so"
+    f"it holds boxes in an image, as Pascal VOC's and ImageNet's annotations do: {_boxes.INSTEAD}"
+    " a folder for each class, or sort the images so"
 )
 _IDX = re.compile(r".*idx\d-ubyte")  # MNIST's, with a hyphen or a dot before it
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")

@@ -263,10 +263,7 @@ class _Part:
 
     def require_images(self) -> None:
         if len(self._rows) and not self._kept:
-            raise DataError(
-                f"None of the {len(self._rows)} images can be read; the first problem:"
-                f" {''.join(self.skipped[:1])}"
-            )
+            raise _bad_rows.none_readable(len(self._rows), self.skipped)
 
     @property
     def images(self) -> np.ndarray:

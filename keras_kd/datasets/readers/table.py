@@ -296,9 +296,8 @@ def _refuse_boxes(path: Path, listings: Mapping[str, Listing]) -> None:
     if repeated:
         raise DataError(
             f"{path} has the boxes of parts of images ({', '.join(dict.fromkeys(boxes))}) and"
-            f" several rows for {counted(len(repeated), 'file')}, {repeated[0]} first: classes of"
-            " whole images are expected; cut the boxes out into files of their own, or leave one"
-            " row of each file."
+            f" several rows for {counted(len(repeated), 'file')}, {repeated[0]} first:"
+            f" {_boxes.INSTEAD} files of their own, or leave one row of each file."
         )
 
 
