@@ -143,19 +143,7 @@ def require_consistent(settings: ExportSettings) -> None:
         ConfigError: they contradict each other, or one that another needs is missing.
         ExportError: there is nothing to choose by measuring.
     """
-    if settings.as_bundle and settings.target is None and settings.io != "app":
-        raise ConfigError(
-            f"A bundle takes pixels (--io app), unless --target asks for others: leave --io out."
-            f" Received: {settings.io}."
-        )
-    if settings.as_bundle and suffix(settings.format) != ".tflite":
-        raise ConfigError(
-            f"A bundle holds a .tflite file: choose another format. Received: {settings.format}."
-        )
-    if settings.model_version is not None:
-        bundle.require_version(settings.model_version)
-        if not settings.as_bundle:
-            raise ConfigError("--model-version stands in a bundle: add --bundle, or leave it out.")
+    _require_bundle(settings)
     if settings.data is None and (settings.as_bundle or settings.format in (QAT, TUNED)):
         raise ConfigError(
             "--bundle, --tune and --format qat need --data: training images to learn or calibrate"
@@ -187,6 +175,23 @@ def require_consistent(settings: ExportSettings) -> None:
     if settings.soft_labels is not None and settings.format != QAT:
         raise ConfigError("Soft labels belong to --format qat: the other formats don't train.")
     _require_effect(settings)
+
+
+def _require_bundle(settings: ExportSettings) -> None:
+    """Refuse what a bundle can't hold, and a bundle's version without one."""
+    if settings.as_bundle and settings.target is None and settings.io != "app":
+        raise ConfigError(
+            f"A bundle takes pixels (--io app), unless --target asks for others: leave --io out."
+            f" Received: {settings.io}."
+        )
+    if settings.as_bundle and suffix(settings.format) != ".tflite":
+        raise ConfigError(
+            f"A bundle holds a .tflite file: choose another format. Received: {settings.format}."
+        )
+    if settings.model_version is not None:
+        bundle.require_version(settings.model_version)
+        if not settings.as_bundle:
+            raise ConfigError("--model-version stands in a bundle: add --bundle, or leave it out.")
 
 
 def _require_effect(settings: ExportSettings) -> None:

@@ -65,19 +65,8 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
         settings["the classes"] = ", ".join(timeline.class_names)
         for name, value in settings.items():
             known.setdefault(name, {}).setdefault(value, file)
-        summed = summary(timeline)
-        summed["readable"] = _readable(summed)
-        measures = [
-            *(f"share_{name}" for name in timeline.class_names),
-            "uncertain",
-            *timeline.values,
-            "negative",
-            "spikes_per_minute",
-            "smiles_per_minute",
-        ]
-        kept = summed[["task", "readable", *measures]].round(dict.fromkeys(measures, DECIMALS))
         rows.append(
-            kept.assign(
+            _measured(timeline).assign(
                 group=groups[path.parent],
                 participant=plain(path.stem),
                 baseline=_baseline.described(options),
@@ -92,13 +81,33 @@ def participants(files: Iterable[str | Path]) -> pd.DataFrame:
             "There is no recording to compare: give the csv files that `kerakd analyze` wrote."
         )
     everything = pd.concat(rows, ignore_index=True)
-    if (again := everything.duplicated(["group", "participant", "task"])).any():
-        row = everything[again].iloc[0]
+    _require_once(everything)
+    return everything
+
+
+def _measured(timeline: _timeline.Timeline) -> pd.DataFrame:
+    """A row for each task: its name, the readable share of its time, and the measures."""
+    summed = summary(timeline)
+    summed["readable"] = _readable(summed)
+    measures = [
+        *(f"share_{name}" for name in timeline.class_names),
+        "uncertain",
+        *timeline.values,
+        "negative",
+        "spikes_per_minute",
+        "smiles_per_minute",
+    ]
+    return summed[["task", "readable", *measures]].round(dict.fromkeys(measures, DECIMALS))
+
+
+def _require_once(rows: pd.DataFrame) -> None:
+    """Refuse a participant's task that stands in two rows."""
+    if (again := rows.duplicated(["group", "participant", "task"])).any():
+        row = rows[again].iloc[0]
         raise DataError(
             f"{row['participant']} in {row['group']} has the task {row['task']!r} twice, or stands"
             " twice among the files: give each recording once and its tasks different names."
         )
-    return everything
 
 
 def _recordings(given: Path) -> list[Path]:

@@ -78,15 +78,7 @@ def import_sessions(
         raise ConfigError(f"program must be one of {', '.join(PROGRAMS)}. Received: {program!r}.")
     terminal, results = terminal or Terminal(quiet=True), {}
     exports = list(map(Path, files))
-    require_names([file.stem for file in exports], out)
-    for file in exports:
-        if not file.is_file():
-            raise DataError(f"{file} is not there: give the path of an export.")
-        if (rows := out / f"{file.stem}.csv").exists() or (out / file.stem).exists():
-            raise OutputError(
-                f"{rows} is already there: leave out the exports whose sessions are there, or"
-                " choose another --out."
-            )
+    _require_new(exports, out)
     for file in exports:
         with kept(unread, str(file)):
             imported = PROGRAMS[program](file)
@@ -107,6 +99,19 @@ def import_sessions(
             terminal.say(f"{file.stem}: {len(imported.times):,} rows; {folder / 'report.html'}")
             results[file.stem] = result(rows, folder, timeline, len(imported.times), 0.0)
     return results
+
+
+def _require_new(exports: Sequence[Path], out: Path) -> None:
+    """Check that the exports are there, and that none has a session."""
+    require_names([file.stem for file in exports], out)
+    for file in exports:
+        if not file.is_file():
+            raise DataError(f"{file} is not there: give the path of an export.")
+        if (rows := out / f"{file.stem}.csv").exists() or (out / file.stem).exists():
+            raise OutputError(
+                f"{rows} is already there: leave out the exports whose sessions are there, or"
+                " choose another --out."
+            )
 
 
 def _notes(imported: Imported) -> Iterator[str]:
