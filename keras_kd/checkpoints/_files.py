@@ -21,7 +21,8 @@ from typing import Any, BinaryIO
 import ml_dtypes
 import numpy as np
 
-from keras_kd._common.files import advice, plain_archive
+from keras_kd._common.archives import plain_archive
+from keras_kd._common.files import advice
 from keras_kd._common.text import first_line
 from keras_kd.checkpoints import _pickles
 from keras_kd.checkpoints._pickles import Refused, Storage, Tensor

@@ -23,7 +23,8 @@ import numpy as np
 
 from keras_kd import models
 from keras_kd._common import system_errors
-from keras_kd._common.files import BAD_ARCHIVE, plain_archive, refusals, written_whole
+from keras_kd._common.archives import BAD_ARCHIVE, plain_archive
+from keras_kd._common.files import refusals, written_whole
 from keras_kd._common.text import first_line, plain_reason
 from keras_kd._common.time_limit import limited
 from keras_kd.errors import ModelError, OutputError

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from keras_kd._common.archives import BAD_ARCHIVE
 from keras_kd._common.checked_files import read_json, read_text
-from keras_kd._common.files import BAD_ARCHIVE
 from keras_kd._common.text import plain_reason
 from keras_kd._common.user_warnings import warn
 from keras_kd.datasets import class_names

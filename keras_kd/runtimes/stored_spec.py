@@ -12,8 +12,9 @@ import json
 import zipfile
 from pathlib import Path
 
+from keras_kd._common.archives import BAD_ARCHIVE
 from keras_kd._common.checked_files import read_text
-from keras_kd._common.files import BAD_ARCHIVE, refuse_special
+from keras_kd._common.files import refuse_special
 from keras_kd._common.text import plain_reason
 from keras_kd.errors import ModelError
 from keras_kd.models import bundles

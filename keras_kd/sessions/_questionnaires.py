@@ -95,7 +95,8 @@ def _texts(given: pd.DataFrame, path: str | Path) -> list[str]:
     if not found or len(texts) == given.shape[1]:
         return []
     shown = ", ".join(f"{name} ({known[name].dropna().iloc[0]:.20})" for name in found[:5])
-    warn(f"{path}: columns without a number are passed over: {shown}{', …' if found[5:] else ''}.")
+    shown += ", …" * (len(found) > 5)
+    warn(f"{path}: columns without a number are passed over: {shown}.")
     return found
 
 

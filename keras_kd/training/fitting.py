@@ -11,7 +11,8 @@ import keras
 import numpy as np
 
 from keras_kd._common import hosts
-from keras_kd._common.files import plain_archive, written_whole
+from keras_kd._common.archives import plain_archive
+from keras_kd._common.files import written_whole
 from keras_kd._common.text import plain_reason
 from keras_kd.distiller import Distiller
 from keras_kd.errors import TrainingError

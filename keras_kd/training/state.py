@@ -12,8 +12,9 @@ import keras
 import numpy as np
 
 from keras_kd._common import hosts
+from keras_kd._common.archives import plain_archive
 from keras_kd._common.checked_files import read_json
-from keras_kd._common.files import plain_archive, written_whole
+from keras_kd._common.files import written_whole
 from keras_kd._common.text import plain_reason
 from keras_kd._common.user_warnings import warn
 from keras_kd.distiller import Distiller

@@ -13,8 +13,8 @@ import pytest
 from command_line import called
 
 from keras_kd import datasets
+from keras_kd._common.archives import plain_archive
 from keras_kd._common.arrays import mapped_array
-from keras_kd._common.files import plain_archive
 from keras_kd.errors import DataError
 
 

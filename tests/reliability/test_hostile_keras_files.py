@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from keras_kd._common.files import plain_archive
+from keras_kd._common.archives import plain_archive
 from keras_kd.errors import ModelError
 from keras_kd.models import keras_file
 from keras_kd.models.spec import ModelSpec
