@@ -72,7 +72,7 @@ def test_export_lists_the_options_of_qat_one_after_the_other() -> None:
     command = kerakd.get_command(click.Context(kerakd), "export")
     names = [one.name for one in command.params]
     of_qat = names[names.index("prune") : names.index("seed") + 1]
-    assert of_qat == ["prune", "cluster", "learning_rate", *export._OF_CONFIG]
+    assert of_qat == ["prune", "cluster", "learning_rate", *export._OF_QAT]
 
 
 _WITHOUT_TENSORFLOW = """
