@@ -13,7 +13,6 @@ from keras_kd._common.tensors import on_host
 from keras_kd.distiller import (
     _backend,
     _batches,
-    _images,
     _labels,
     _metrics,
     _momentum,
@@ -298,8 +297,7 @@ class CheckedTraining(StudentModel):
             if self._live.find_kinds(images):
                 # A traced step holds the kinds that it was traced with.
                 self.train_function = None
-            # Of a data set or generator, no image is known yet.
-            self._live.warn_of_batch(_images.of_noise(self.student) if images is None else images)
+            self._live.warn_of_batch(images)
         return checked
 
     def _check_labels(self, y: Any) -> bool:

@@ -131,18 +131,28 @@ class Teacher:
 
     def warn_of_batch(self, images: Any) -> None:
         """Warn once, by two images or more, as far as they are known, of outputs that depend on the
-        others of a batch.
+        others of a batch; None, as before a data set, is for noise.
         """
-        if self._knows_batch or not self._can_show(images):
+        if self._knows_batch or not (images is None or self._can_show(images)):
             return
-        if len(keras.tree.flatten(self.shown(images))[0]) < 2:
+        shown = self._noise() if images is None else self.shown(images)
+        if shown is None or len(keras.tree.flatten(shown)[0]) < 2:
             return
         self._knows_batch = True
-        if depends_on_batch(self.model, self.shown(images)):
+        if depends_on_batch(self.model, shown):
             warn(
                 f"The teacher {self.model.name} {DEPENDS}, so the student learns what changes with"
                 f" the batches: {COMPUTE_APART}."
             )
+
+    def _noise(self) -> Any:
+        """Images of the teacher's size, or of the student's where it takes any; None where they
+        have several inputs.
+        """
+        noise = _images.of_noise(self.model)
+        noise = _images.of_noise(self._student) if noise is None else noise
+        known = noise is not None and self.shape is not None
+        return _batches.as_taken(noise, self.model) if known else noise
 
     def __call__(self, images: Any) -> Outputs:
         """Return the teacher's outputs for a batch, by the student's heads."""
