@@ -59,26 +59,38 @@ def depends_on_batch(model: keras.Model, images: Any) -> bool:
         images: arrays of at least 2 images that differ, in the structure that it takes.
 
     Returns:
-        True if the outputs for the last image alone differ by more than a twentieth of the largest
-            one of the batch; False for models that draw random numbers, for those of a fixed batch
-            size, and for those that can't compute the images.
+        True if the outputs for the last image beside others and beside itself differ by more than a
+            twentieth of the largest one; False for models that draw random numbers, that take one
+            image at a time, or that can't compute the images.
     """
-    if _computes_each_alone(model):
+    own_count = _batch_size(model)
+    if own_count == 1 or _computes_each_alone(model):
         return False
+    count = len(keras.tree.flatten(images)[0])
     # The first may be all black.
-    last = keras.tree.map_structure(lambda values: values[-1:], images)
+    last = np.full(own_count or count, count - 1)
+    others = np.append(np.resize(np.arange(count), len(last) - 1), last[-1])
     try:
-        together = unchanged(model, images)
-        with_alone = keras.tree.map_structure(_with_last, together, unchanged(model, last))
+        mixed = _rows(images, others)
+        together = unchanged(model, mixed)
+        outputs = keras.tree.map_structure(
+            _with_last, together, unchanged(model, _rows(images, last))
+        )
         # Two equal batches tell random numbers apart.
-        return differ(together, with_alone) and not differ(together, unchanged(model, images))
+        return differ(together, outputs) and not differ(together, unchanged(model, mixed))
     except Exception:  # Code of other authors, which raises where the model is used, too.
         return False
 
 
+def _batch_size(model: keras.Model) -> int | None:
+    """The number of images that a model takes at once; None for any. Keras writes down that of the
+    first call of a Sequential model without an Input, too.
+    """
+    sizes = [tensor.shape[0] for tensor in getattr(model, "inputs", None) or ()]
+    return next((size for size in sizes if size is not None), None)
+
+
 def _computes_each_alone(model: keras.Model) -> bool:
-    if any(tensor.shape[0] is not None for tensor in getattr(model, "inputs", None) or ()):
-        return True
     layers = [*all_layers(model)]
     graphs = [layer for layer in layers if isinstance(layer, Functional)]
     operations = [one for graph in graphs for one in graph.operations]
@@ -105,8 +117,12 @@ def _settings(layer: keras.Layer, *names: str) -> list[Any]:
     return [value for value in given if value is not None]
 
 
-def _with_last(outputs: Any, last: Any) -> Any:
-    return keras.ops.concatenate([outputs[:-1], last])
+def _rows(images: Any, places: np.ndarray) -> Any:
+    return keras.tree.map_structure(lambda values: keras.ops.take(values, places, axis=0), images)
+
+
+def _with_last(outputs: Any, others: Any) -> Any:
+    return keras.ops.concatenate([outputs[:-1], others[-1:]])
 
 
 def differ(outputs: Any, others: Any, least: float = _LEAST) -> bool:

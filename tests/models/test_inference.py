@@ -76,7 +76,11 @@ MIXING = {
     "inside a model": lambda: _of(keras.Sequential([InTraining()])),
     "a layer's axis": lambda: _of(layers.UnitNormalization(axis=0)),
     "a layer's function": lambda: _of(layers.Activation(_without_mean(0))),
+    "a fixed batch": lambda: keras.Sequential(
+        [keras.Input(batch_shape=(3, *SHAPE)), layers.UnitNormalization(axis=0)]
+    ),
     "an axis from the end": lambda: _of(layers.UnitNormalization(axis=-4)),
+    "without an Input": lambda: _called(keras.Sequential([layers.Flatten(), InTraining()])),
     "a subclass": lambda: _called(Subclassed()),
 }
 APART = {
@@ -85,7 +89,9 @@ APART = {
     "half precision": lambda: _of(_without_mean((1, 2, 3)), "mixed_bfloat16"),
     "Keras overrides training": lambda: _of(lambda x: layers.BatchNormalization()(x, training=1)),
     "random numbers": lambda: _of(Noisy()),
-    "a fixed batch": lambda: keras.Sequential([keras.Input(batch_shape=(2, 3)), InTraining()]),
+    "one image at a time": lambda: keras.Sequential(
+        [keras.Input(batch_shape=(1, *SHAPE)), layers.UnitNormalization(axis=0)]
+    ),
 }
 
 
