@@ -201,7 +201,7 @@ def test_outputs_of_other_images_are_refused(name):
             losses.soft_loss(name)(labels, teacher, STUDENT, 2.0)
 
 
-@pytest.mark.parametrize("temperature", [0, 0.0, -1, math.nan, math.inf])
+@pytest.mark.parametrize("temperature", ["3", 0, 0.0, -1, math.nan, math.inf])
 @pytest.mark.parametrize("name", ["kl", "decoupled", "dist", "multi-level", "standardised"])
 def test_a_temperature_that_divides_into_nothing_is_refused(name, temperature):
     with pytest.raises(ConfigError, match="above 0 and finite. Received: temperature="):

@@ -64,10 +64,13 @@ def _differ(values: Tensor, others: Tensor, axes: slice = slice(None)) -> bool:
 
 
 def require_temperature(temperature: Any) -> None:
-    """Refuse T that is 0, below, or not finite: ConfigError. A tensor's value is not known here."""
-    if isinstance(temperature, Real) and not 0 < float(temperature) < math.inf:
+    """Refuse T that is 0, below, not finite or no number: ConfigError. A tensor's value is not
+    known here.
+    """
+    known = isinstance(temperature, Real)
+    if not (0 < float(temperature) < math.inf if known else hasattr(temperature, "dtype")):
         raise ConfigError(
-            f"temperature must be above 0 and finite. Received: temperature={temperature}."
+            f"temperature must be above 0 and finite. Received: temperature={temperature!r}."
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keras import ops
 
-from keras_kd.losses._tensors import Tensor, require_alike, softened
+from keras_kd.losses._tensors import Tensor, require_alike, require_temperature, softened
 from keras_kd.losses.soft.kl import soft_target_kl_each
 
 # As shares of T, these give the published temperatures 2 to 6 for T = 4.
@@ -42,6 +42,7 @@ def multi_level_each(
         ConfigError: T is not above 0.
     """
     require_alike("teacher's logits", teacher_logits, student_logits)
+    require_temperature(temperature)
     total = 0.0
     for share in SHARES_OF_T:
         scaled = share * temperature
