@@ -79,6 +79,11 @@ def require_images(images: np.ndarray, shape: tuple[int, ...]) -> None:
     Raises:
         ExportError: another number of axes or channels, no numbers, or NaN.
     """
+    if not isinstance(images, np.ndarray):
+        raise ExportError(
+            f"The samples' images must be an array (N, H, W, C). Received: {type(images).__name__};"
+            " numpy.stack(images) makes one."
+        )
     if images.ndim != 4:
         raise ExportError(
             f"The samples must be images (N, H, W, C). Received: an array of shape {images.shape};"

@@ -241,12 +241,18 @@ class FilePredictor:
         the same softmax.
 
         Raises:
-            DataError: there are no images.
+            DataError: there are no images, or they are no array (N, H, W, C).
             ModelError: the model can't compute them, or its outputs are not what they are taken
                 for.
         """
         if not len(images):
             raise DataError("There are no images: give one or more.")
+        if len(getattr(images, "shape", ())) != 4:
+            given = getattr(images, "shape", type(images).__name__)
+            raise DataError(
+                f"Images are one array (N, H, W, C). Received: {given}; images[None] makes one"
+                " image such an array, and numpy.stack(images) a list of them."
+            )
         outputs = self._outputs(shown(images, self.spec))
         values = {name: outputs[name][:, 0].astype(np.float32) for name in self.values}
         if not self.tells_classes:

@@ -124,6 +124,9 @@ def test_what_is_no_model_to_export_is_told_what_to_give(model, words, tmp_path)
 def test_samples_that_are_no_array_are_told_how_to_become_one(samples, tmp_path):
     with pytest.raises(ExportError, match="numpy.stack.images.*dataset.take"):
         exporters.export(network(), tmp_path / "model.tflite", "int8", samples=samples)
+    listed = Samples([*blobs(3)], np.zeros(3, int), ("a", "b"))
+    with pytest.raises(ExportError, match="Received: list; numpy.stack"):
+        exporters.export(network(), tmp_path / "model.tflite", "int8", samples=listed)
 
 
 def test_few_different_samples_are_warned_about(tmp_path):

@@ -136,6 +136,9 @@ def test_models_are_compacted_and_stay_equal(kind):
     )
     with pytest.raises(DataError, match="no images: give one or more"):
         predictor.predict(pixels[:0])
+    for others, told in ((pixels[0], r"\(2, 2, 3\); images\[None\]"), ([*pixels], "list; .*stack")):
+        with pytest.raises(DataError, match=f"one array .N, H, W, C.. Received: {told}"):
+            predictor.predict(others)
 
 
 def test_zero_probabilities_become_finite_logits():
