@@ -244,7 +244,7 @@ def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
         One line for each kind of file or folder.
 
     Raises:
-        DataError: there is no such data set, or a folder can't be read.
+        DataError: there is no such data set, or a folder or shard can't be read.
     """
     return passed_over_found(*find(path_or_name))
 

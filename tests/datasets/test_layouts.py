@@ -10,6 +10,7 @@ import small_shards
 from table_files import picture, rows, values
 
 from keras_kd import datasets
+from keras_kd.datasets.readers import _image_files, shards
 from keras_kd.errors import DataError
 
 
@@ -68,6 +69,18 @@ def test_an_archive_beside_the_folders_that_it_was_unpacked_to_is_no_shard(tmp_p
         archive.add(tmp_path / where / "a", "a")
     assert datasets.load(tmp_path, "train").class_names == ("a", "b")
     assert "1 .tar file, not read" in notes(tmp_path)
+
+
+def test_of_class_folders_beside_an_archive_two_are_listed_to_know_them(tmp_path, monkeypatch):
+    """All of ImageNet's were, before they were read."""
+    for start, name in enumerate("abcde"):
+        write_pictures(tmp_path / name, count=1, start=start)
+    (tmp_path / "images.tar").touch()
+    list_images, listed = _image_files.image_files, []
+    monkeypatch.setattr(
+        _image_files, "image_files", lambda folder: listed.append(folder) or list_images(folder)
+    )
+    assert not shards.matches(tmp_path) and len(listed) == 2
 
 
 def test_shards_beside_a_folder_of_examples_are_shards(tmp_path):

@@ -71,8 +71,12 @@ def matches(path: Path) -> bool:
     )
     if not any(are_shards):
         return False
-    holding = {file.parent for place in places[1:] for file in _image_files.image_files(place)}
-    return not holding or (len(holding) == 1 and not _table_files.listed(path))
+    holding: set[Path] = set()
+    for place in places[1:]:
+        holding |= {file.parent for file in _image_files.image_files(place)}
+        if len(holding) > 1:  # No need to list the other classes.
+            return False
+    return not holding or not _table_files.listed(path)
 
 
 def load_splits(
