@@ -61,7 +61,8 @@ def without_augmentation(model: keras.Model) -> keras.Model:
     def replaced(layer: keras.Layer) -> keras.Layer | None:
         if layer not in resting:
             return None
-        return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy)
+        # By the policy's name: a layer that was given an object can't be made anew.
+        return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy.name)
 
     return copied(model, replaced)
 
