@@ -91,11 +91,6 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     path = Path(path)
     if not path.is_file():
         raise ModelError(f"No weights at {path}: {advice(path)}.")
-    if mistaken_files.is_called_as_model(path):
-        raise ModelError(
-            f"{path} needs no import: commands read such a model as it is, e.g. `kerakd distill"
-            f" --teacher {shlex.quote(str(path))}`."
-        )
     try:
         with path.open("rb") as file:
             tensors = _read(file, path.suffix, path.stat().st_size)
@@ -105,6 +100,11 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
             "so save the state dict alone, as torch.save(model.state_dict(), ...)."
         ) from error
     except _DAMAGE as error:
+        if mistaken_files.is_called_as_model(path):
+            raise ModelError(
+                f"{path} needs no import: commands read such a model as it is, e.g. `kerakd distill"
+                f" --teacher {shlex.quote(str(path))}`."
+            ) from error
         raise ModelError(
             f"{path} can't be read as weights ({first_line(error)[:200]}): download or save it"
             " again."

@@ -42,7 +42,7 @@ _OF_TENSORFLOW = {"ClassMethod", "SlicingOpLambda", "TFOpLambda", "TensorFlowOpL
 # Layers of Keras 2 that Keras 3 has not.
 _GONE = {"CuDNNGRU", "CuDNNLSTM", "LocallyConnected1D", "LocallyConnected2D", "RandomHeight"}
 _GONE |= {"RandomWidth", "ThresholdedReLU"}
-_RESIZED_OTHERWISE = {"gaussian", "mitchellcubic"}
+_RESIZED_OTHERWISE = ("gaussian", "mitchellcubic")
 _SAVED_MODEL = "save the model as a SavedModel where it was made"
 NAME_ADVICE = "which takes letters, digits, dots, hyphens and underscores: rename it"
 # TensorFlow's names of scopes, but without slashes, and not of dots alone.
@@ -132,7 +132,8 @@ class _Walk:
         if not isinstance(config, dict):
             raise Refused(f"{layer} names {_shown(found)} without a configuration")
         if self._by_keras_2:
-            _require_same_layer(name, layer)
+            if name not in self._own:
+                _require_same_layer(name, config, layer)
             found = _keras_2.named(found)
             config = found["config"]
         self._layers += len(config.get("layers") or ())
@@ -195,20 +196,12 @@ class _Walk:
             )
 
     def _require_same_function(self, name: Any, key: str, layer: str) -> None:
-        """Raise OtherFormNeeded for an activation or interpolation of Keras 2 that Keras 3 computes
-        otherwise, or not at all.
-        """
-        if not self._by_keras_2:
-            return
-        if name == "hard_sigmoid" and key.endswith("activation"):
-            change = "is another function in Keras 3"
-        elif key == "interpolation" and name in _RESIZED_OTHERWISE:
-            change = "Keras 3 has not"
-        else:
-            return
-        raise OtherFormNeeded(
-            f"{layer} has the {key} {name} of Keras 2, which {change}: {_SAVED_MODEL}"
-        )
+        """Raise OtherFormNeeded for an activation that is another function in Keras 3."""
+        if self._by_keras_2 and name == "hard_sigmoid" and key.endswith("activation"):
+            raise OtherFormNeeded(
+                f"{layer} has the {key} hard_sigmoid of Keras 2, which is another function in"
+                f" Keras 3: {_SAVED_MODEL}"
+            )
 
     def _function(self, found: dict[str, Any], key: str, layer: str) -> Any:
         """Return what Keras finds a function by; its own module for those of TensorFlow that it
@@ -255,8 +248,13 @@ class _Walk:
         return tuple(parts.get("items") or ()) if found["class_name"] == "__tuple__" else parts
 
 
-def _require_same_layer(name: str, layer: str) -> None:
+def _require_same_layer(name: str, config: dict[str, Any], layer: str) -> None:
     """Raise OtherFormNeeded for a layer of Keras 2 that Keras 3 lacks, or computes otherwise."""
+    if config.get("interpolation") in _RESIZED_OTHERWISE:
+        raise OtherFormNeeded(
+            f"{layer} has the interpolation {config['interpolation']} of Keras 2, which Keras 3 has"
+            f" not: {_SAVED_MODEL}"
+        )
     if name == "RandomCrop":
         raise OtherFormNeeded(
             f"{layer} cuts images outside of training too in Keras 2, and not in Keras 3:"

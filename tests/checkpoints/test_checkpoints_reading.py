@@ -9,10 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from weight_files import (
-    outcome,
-    refused,
-)
+from weight_files import outcome, pickled, refused, tensor_bytes, zipped
 
 from keras_kd.checkpoints import _files
 from keras_kd.errors import ModelError
@@ -103,6 +100,9 @@ def test_a_model_that_needs_no_import_is_told(name: str, tmp_path: Path) -> None
     weights = tmp_path / "net.weights.h5"
     weights.write_bytes(b"PK")
     refused(weights, "can't be read as weights")
+    # What a file holds tells more than its name.
+    found = _files.read(zipped(tmp_path / name, pickled(tensor_bytes())))
+    np.testing.assert_equal(found, {"weight": np.zeros((2, 3), np.float32)})
 
 
 @pytest.mark.filterwarnings("ignore:invalid escape sequence")

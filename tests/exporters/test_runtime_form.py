@@ -170,3 +170,36 @@ def test_augmentation_that_draws_in_use_too_is_in_no_file(tmp_path):
     given = litert.LiteRTModel(tmp_path / "model.tflite").predict(pixels)
     kernel, bias = model.layers[-1].get_weights()
     np.testing.assert_allclose(given, pixels.reshape(6, -1) @ kernel + bias, rtol=1e-4, atol=1e-2)
+
+
+class WithoutConfig(layers.Layer):
+    """A layer of the user's own that can't be made anew."""
+
+    def __init__(self, factor: np.ndarray) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+class OwnModel(keras.Model):
+    """A subclassed model, with augmentation inside of its `call`."""
+
+    def __init__(self, factor: np.ndarray) -> None:
+        super().__init__()
+        self.flip, self.factor = layers.RandomFlip(), factor
+
+    def call(self, inputs, training=False):
+        return self.flip(inputs, training=training) * self.factor
+
+
+@pytest.mark.parametrize(
+    "before, own", [(layers.RandomFlip(), WithoutConfig), (lambda image: image, OwnModel)]
+)
+def test_augmentation_beside_what_can_not_be_copied_stays(before, own):
+    factor = np.array([1, 2, 3], np.float32)
+    image = keras.Input((16, 16, 3))
+    pixels = np.repeat(GRAY, 3, axis=3).astype(np.float32)
+    found = runtime_form(keras.Model(image, own(factor)(before(image))))(pixels, training=False)
+    np.testing.assert_array_equal(found, pixels * factor)

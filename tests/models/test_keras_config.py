@@ -112,6 +112,33 @@ def test_own_layers_are_read_where_their_module_is_trusted(
         trusted_modules.trust(str(tmp_path / "none.py"))
 
 
+def test_own_layers_stand_for_those_of_keras_2_that_keras_3_lacks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(trust.VARIABLE, "")
+    source = tmp_path / "own.py"
+    source.write_text(
+        "import keras\nclass ThresholdedReLU(keras.layers.Layer):\n"
+        "    def __init__(self, theta, interpolation=None, **options):\n"
+        "        super().__init__(**options)\n        self.theta = theta\n"
+        "    def get_config(self):\n"
+        "        return {**super().get_config(), 'theta': self.theta, 'interpolation': 'gaussian'}\n"
+        "    def call(self, x):\n        return x * keras.ops.cast(x > self.theta, x.dtype)\n"
+    )
+
+    class Old(tf_keras.layers.ThresholdedReLU):
+        def get_config(self) -> dict[str, Any]:
+            return {**super().get_config(), "interpolation": "gaussian"}
+
+    Old.__name__ = "ThresholdedReLU"
+    model = tf_keras.Sequential([tf_keras.Input((8, 8, 3)), Old(0.5)])
+    model.save(tmp_path / "model.h5")
+    trusted_modules.trust(str(source))
+    images = np.random.default_rng(0).uniform(size=(2, 8, 8, 3)).astype(np.float32)
+    loaded, _ = keras_file.load(tmp_path / "model.h5")
+    np.testing.assert_array_equal(loaded(images), model(images))
+
+
 def test_the_layers_of_keras_2_are_read_from_h5_files(tmp_path: Path) -> None:
     old = tf_keras.layers
     image = tf_keras.Input((32, 32, 3))

@@ -8,9 +8,9 @@ from typing import Any
 
 import keras
 
-from keras_kd.models.surgery.copies import copied
+from keras_kd.errors import ModelError
+from keras_kd.models.surgery.copies import copied, layers_of_graph
 from keras_kd.models.surgery.keras_internals import (
-    all_layers,
     calls,
     is_graph,
     is_of_keras_or_keras_kd,
@@ -51,11 +51,12 @@ def without_augmentation(model: keras.Model) -> keras.Model:
         model: Functional or Sequential, with a known input.
 
     Returns:
-        A copy that computes the same with training=False; the model itself if it has none, or a
-            `call` of its own.
+        A copy that computes the same with training=False; the model itself if its graph shows none,
+            or a layer of other authors can't be copied.
     """
-    resting = {layer for layer in all_layers(model) if _augments(layer) and _keeps_types(layer)}
-    if not resting or not is_graph(model):
+    shown = layers_of_graph(model) if is_graph(model) else ()
+    resting = {layer for layer in shown if _augments(layer) and _keeps_types(layer)}
+    if not resting:
         return model
 
     def replaced(layer: keras.Layer) -> keras.Layer | None:
@@ -64,7 +65,10 @@ def without_augmentation(model: keras.Model) -> keras.Model:
         # By the policy's name: a layer that was given an object can't be made anew.
         return keras.layers.Identity(name=layer.name, dtype=layer.dtype_policy.name)
 
-    return copied(model, replaced)
+    try:
+        return copied(model, replaced)
+    except ModelError:
+        return model
 
 
 def _keeps_types(layer: keras.Layer) -> bool:

@@ -163,7 +163,7 @@ def layers_sharing_a_weight(model: keras.Model) -> tuple[str, str] | None:
             called twice is one layer.
     """
     owners: dict[int, keras.Layer] = {}
-    for layer in _parts(model):
+    for layer in layers_of_graph(model):
         for weight in layer.weights:
             owner = owners.setdefault(id(weight), layer)
             if owner is not layer:
@@ -171,11 +171,18 @@ def layers_sharing_a_weight(model: keras.Model) -> tuple[str, str] | None:
     return None
 
 
-def _parts(model: keras.Model) -> Iterator[keras.Layer]:
-    """The layers of a model and of models nested in it."""
+def layers_of_graph(model: keras.Model) -> Iterator[keras.Layer]:
+    """Iterate over the layers that a copy can replace.
+
+    Args:
+        model: Functional or Sequential.
+
+    Yields:
+        The layers of the model and of such models nested in it, and none inside of other layers.
+    """
     for layer in model.layers:
         if is_graph(layer):
-            yield from _parts(layer)
+            yield from layers_of_graph(layer)
         else:
             yield layer
 
