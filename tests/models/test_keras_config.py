@@ -121,8 +121,6 @@ def test_own_layers_stand_for_those_of_keras_2_that_keras_3_lacks(
         "import keras\nclass ThresholdedReLU(keras.layers.Layer):\n"
         "    def __init__(self, theta, interpolation=None, **options):\n"
         "        super().__init__(**options)\n        self.theta = theta\n"
-        "    def get_config(self):\n"
-        "        return {**super().get_config(), 'theta': self.theta, 'interpolation': 'gaussian'}\n"
         "    def call(self, x):\n        return x * keras.ops.cast(x > self.theta, x.dtype)\n"
     )
 
