@@ -4,6 +4,7 @@ time.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,7 @@ from keras_kd.errors import DataError
 # A sample is read from so many shards.
 SAMPLED = 8
 SAMPLE = 2000  # images
+TENTHS = 10  # of the rows of a label, by which splits share a shard
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class Shard:
         counts: the number of images of each class.
         unreadable: rows whose image can't be read, which are left out.
         left_out: labels that name no class, whose rows are left out, as Python writes them.
-        tenths: the rows of a shard that several splits share, by the remainders of their numbers
-            and `_shard_index.TENTHS`; () for all.
+        tenths: of a shard that several splits share, the rows of each label that are used, by the
+            remainders of their numbers among those of the label and TENTHS; () for all.
     """
 
     url: str
@@ -51,15 +53,6 @@ class Shard:
         """Fingerprint of the images that are used, before resizing."""
         parts = [self.content, str(self.unreadable), str(self.rows), *self.left_out]
         return fingerprint([*parts, f"tenths {self.tenths}"] if self.tenths else parts)
-
-    def has(self, number: int) -> bool:
-        """Whether a row of the file may be one of this shard's images.
-
-        Args:
-            number: of the row, from 0.
-        """
-        in_part = not self.tenths or number % _shard_index.TENTHS in self.tenths
-        return in_part and number not in self.unreadable
 
 
 @dataclass(frozen=True)
@@ -133,10 +126,14 @@ class Shards:
                 raise DataError(
                     f"{shard.url} changed since it was indexed, at the start: start again."
                 )
+            before: Counter[int | str | None] = Counter()
             for number, row in enumerate(_shard_rows.rows(path, shard.url)):
                 label = _parquet_labels.number(row.label, self.class_names)
-                if label >= 0 and shard.has(number):
+                if label < 0 or number in shard.unreadable:
+                    continue
+                if not shard.tenths or before[row.label] % TENTHS in shard.tenths:
                     yield row.content or b"", label, _shard_index.called(shard.url, number, row)
+                before[row.label] += 1
 
     def _decoded(self, content: bytes, name: str) -> np.ndarray:
         picture = decoding.decoded(content, name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import re
@@ -349,7 +350,11 @@ def test_too_few_shards_to_hold_whole_ones_out_are_divided_by_rows(
     images = np.concatenate([small_shards.pictures(40, number)[0] for number in training])
     labels = np.concatenate([small_shards.pictures(40, number)[1] for number in training])
     missing = ["validation"] if "test-0" in names else ["validation", "test"]
-    rows = np.arange(len(images)) % 40 % 10
+    in_turn = np.zeros(len(images), int)  # of the rows of a class in a shard
+    for shard, label in itertools.product(range(len(training)), range(2)):
+        own = (np.arange(len(images)) // 40 == shard) & (labels == label)
+        in_turn[own] = np.arange(own.sum())
+    rows = (in_turn - 1) % 10  # the first one is for training
     for tenth, split in enumerate(missing):
         found = getattr(data, split)
         np.testing.assert_array_equal(found.images, images[rows == tenth])
@@ -360,6 +365,27 @@ def test_too_few_shards_to_hold_whole_ones_out_are_divided_by_rows(
     np.testing.assert_array_equal(data.shards.read(0, np.array([5])).images, learnt[[5]])
     (note,) = data.passed_over
     assert f"hold whole ones out for {' and '.join(missing)}, so that every tenth row" in note
+
+
+@pytest.mark.parametrize("classes", [10, 20])
+def test_rows_whose_classes_take_turns_are_divided_class_by_class(
+    classes: int, tmp_path: Path
+) -> None:
+    files, _ = small_shards.row_files()
+    labels = [*range(classes)] * 3
+    small_shards.write_files(tmp_path / "train-0.parquet", (files * 10)[: len(labels)], labels)
+    (tmp_path / "labels.txt").write_text("\n".join(f"class {label}" for label in range(classes)))
+    data = splits.load(f"shards:{tmp_path}", size=16)
+    assert data.shards is not None
+    for part in (data.validation, data.test, data.shards.all()):
+        assert sorted(part.labels) == [*range(classes)]
+
+
+def test_too_few_rows_to_hold_some_out_are_told(tmp_path: Path) -> None:
+    files, _ = small_shards.row_files()
+    small_shards.write_files(tmp_path / "train-0.parquet", files[:2], ["dark", "bright"])
+    with pytest.raises(DataError, match="too few images of each class to hold some out for valid"):
+        splits.load(f"shards:{tmp_path}", size=16)
 
 
 def test_persons_whom_a_division_by_rows_may_divide_are_told(tmp_path: Path) -> None:

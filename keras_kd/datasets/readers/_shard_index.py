@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -23,12 +23,10 @@ from keras_kd.datasets.readers._shard_files import Found
 from keras_kd.datasets.readers._shard_rows import Row
 from keras_kd.errors import DataError
 
-TENTHS = 10  # of rows, by which a single shard is divided
-VERSION = 6  # a higher one whenever an entry's facts change
+VERSION = 7  # a higher one whenever an entry's facts change
 _SCHEMA = {
     "content": str,
     "labels": [[(str, float, None)]],
-    "tenths": [[int]],
     "channels": int,
     "names": [str],
     "unreadable": [int],
@@ -44,8 +42,6 @@ class Entry:
     Attributes:
         content: SHA-256 of the file.
         labels: each label as it stands in the file, with the number of its rows.
-        tenths: of each of them the numbers of its rows by the remainder of the row's number and
-            TENTHS.
         channels: 1 if every image is gray, else 3; 0 of a shard without images.
         names: class names that the file states.
         unreadable: rows whose image can't be read; looked for only where they may be left out.
@@ -55,20 +51,11 @@ class Entry:
 
     content: str
     labels: list[tuple[int | str | None, int]]
-    tenths: list[list[int]]
     channels: int
     names: list[str]
     unreadable: list[int]
     problems: list[str]
     groups: dict[str, list[str]]
-
-    def counts(self, tenths: Sequence[int]) -> list[tuple[int | str | None, int]]:
-        """Return the labels with the number of their rows in some tenths; () for all rows."""
-        if not tenths:
-            return self.labels
-        rows = zip(self.labels, self.tenths, strict=True)
-        found = [(label, sum(own[tenth] for tenth in tenths)) for (label, _), own in rows]
-        return [(label, count) for label, count in found if count]
 
 
 def entries(found: Sequence[Found], skip_bad_rows: bool) -> list[Entry]:
@@ -102,7 +89,7 @@ def _entry(found: Found, folder: Path, decode_all: bool) -> Entry:
 
 def _made(found: Found, decode_all: bool) -> Entry:
     url = found.url
-    tenths: dict[int | str | None, list[int]] = defaultdict(lambda: [0] * TENTHS)
+    labels: Counter[int | str | None] = Counter()
     unreadable: dict[int, str] = {}
     channels, fields = 0, ""
     groups: dict[str, set[str]] = defaultdict(set)
@@ -124,10 +111,10 @@ def _made(found: Found, decode_all: bool) -> Entry:
                     raise
                 unreadable[number] = str(error)
                 continue
-            tenths[None if row.label != row.label else row.label][number % TENTHS] += 1
+            labels[None if row.label != row.label else row.label] += 1
         groups |= _shard_rows.groups(path, url)
     # Those of a test may be secret.
-    if set(tenths) == {None} and found.split not in SPLITS[1:] and not decode_all:
+    if set(labels) == {None} and found.split not in SPLITS[1:] and not decode_all:
         first = f", its first row is {fields}" if fields else ""
         folders = ", unpack it and give the folder if its folders are the classes"
         raise _bad_rows.refusal(
@@ -135,18 +122,9 @@ def _made(found: Found, decode_all: bool) -> Entry:
             f" {_shard_rows.LABELLED[_shard_files.form(url) or '']}",
             f"write them{folders * ('/' in fields)}",
         )
-    found_labels = sorted(tenths, key=str)
+    counted = sorted(labels.items(), key=str)
     named = {name: sorted(values) for name, values in groups.items()}
-    return Entry(
-        content,
-        [(label, sum(tenths[label])) for label in found_labels],
-        [tenths[label] for label in found_labels],
-        channels,
-        names,
-        [*unreadable],
-        [*unreadable.values()],
-        named,
-    )
+    return Entry(content, counted, channels, names, [*unreadable], [*unreadable.values()], named)
 
 
 def called(url: str, number: int, row: Row) -> str:

@@ -11,8 +11,8 @@ same name, `.cls`, its class, or `.json` with the field `label`. A TFRecord hold
 with `image/encoded` and `image/class/label`, or `image` and `label`. Classes are names, or numbers
 whose names stand in Parquet's metadata or, one a line, in a `labels.txt` beside. Of a split without
 files, or without a label in any row, every tenth training shard is taken, up to 10,000 images, or
-every tenth row where there are too few shards. Each start lists the shards and reads new ones
-alone; training reads them again in every epoch, one group at a time.
+every tenth row of each class where there are too few shards. Each start lists the shards and reads
+new ones alone; training reads them again in every epoch, one group at a time.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ from keras_kd.datasets.readers import (
     _tree,
 )
 from keras_kd.datasets.readers._shard_files import Found
-from keras_kd.datasets.readers._shard_index import TENTHS, Entry
-from keras_kd.datasets.sharded import Shard, Shards
+from keras_kd.datasets.readers._shard_index import Entry
+from keras_kd.datasets.sharded import TENTHS, Shard, Shards
 from keras_kd.errors import DataError
 
 HELD_OUT_OF = 10  # shards, one is validation and one is test
@@ -47,7 +47,7 @@ MOST_HELD_OUT = 10_000  # images of a split
 TFDS_LABELS = "label.labels.txt"  # what TensorFlow Datasets calls it
 
 Indexed = tuple[Found, Entry]
-# Of splits that share shards, the remainders of their rows' numbers.
+# Of splits that share shards, as `Shard.tenths`.
 Tenths = dict[str, tuple[int, ...]]
 
 
@@ -133,6 +133,11 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
         for split, part in parts.items()
     }
     for split, own in made.items():
+        if split in tenths and not own.shards:
+            raise DataError(
+                f"The training shards at {path} have too few images of each class to hold some out"
+                f" for {split}: add images, or give it shards of its own."
+            )
         _require_classes(split, own, parts[split][0][0].split == split, path)
     return made
 
@@ -171,7 +176,7 @@ def _of_rows(parts: dict[str, list[Indexed]], tenths: Tenths) -> list[str]:
     names = dict.fromkeys(name for _, entry in parts["train"] for name in entry.groups)
     return [
         f"there are too few training shards to hold whole ones out for {' and '.join(held_out)},"
-        " so that every tenth row is taken",
+        " so that every tenth row of each class is taken",
         *_splitting.unread(names, [split for split in SPLITS if split not in held_out]),
     ]
 
@@ -204,7 +209,7 @@ def _require_classes(split: str, own: Shards, named: bool, path: Path) -> None:
 
 def _divided(indexed: Sequence[Indexed], path: Path) -> tuple[dict[str, list[Indexed]], Tenths]:
     """The shards of each split; whole training shards where a split has none of its own, or tenths
-    of their rows where they are too few.
+    of each class's rows where they are too few.
     """
     parts = {split: [one for one in indexed if one[0].split == split] for split in SPLITS}
     # Shards without a split in their names are for training, unless other shards are called so.
@@ -223,8 +228,9 @@ def _divided(indexed: Sequence[Indexed], path: Path) -> tuple[dict[str, list[Ind
         )
     missing = [split for split in SPLITS[1:] if not parts[split]]
     if len(training) <= len(missing):
-        held_out = {split: (tenth,) for tenth, split in enumerate(missing)}
-        rest = {"train": tuple(range(len(missing), TENTHS))}
+        # A class's first row is for training, as its only one must be.
+        held_out = {split: (tenth,) for tenth, split in enumerate(missing, 1)}
+        rest = {"train": (0, *range(len(missing) + 1, TENTHS))}
         return parts | dict.fromkeys(missing, training), rest | held_out
     for split in missing:
         held = 0
@@ -274,6 +280,11 @@ def _class_names(
     return _numbering.checked(names, path)
 
 
+def _in_tenths(count: int, tenths: tuple[int, ...]) -> int:
+    """How many of a label's rows are in some tenths; () for all."""
+    return sum(len(range(tenth, count, TENTHS)) for tenth in tenths) if tenths else count
+
+
 def _shards(
     part: Sequence[Indexed],
     tenths: tuple[int, ...],
@@ -285,7 +296,8 @@ def _shards(
     made, skipped = [], []
     for found, entry in part:
         counts, left_out = [0] * len(names), []
-        for label, count in entry.counts(tenths):
+        used = ((label, _in_tenths(count, tenths)) for label, count in entry.labels)
+        for label, count in (one for one in used if one[1]):
             number = _parquet_labels.number(label, names)
             if number >= 0:
                 counts[number] += count
