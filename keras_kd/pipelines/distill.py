@@ -63,8 +63,7 @@ def distill(
         supervision = teacher_setup.prepare(plan, data, terminal)
         task = student_job(plan, data, supervision, out / run_files.STATE)
         # Before the training, whose state belongs to exactly these images and outputs.
-        facts = run_folder.facts_of_options(plan.options) | _beginning(task, data, supervision)
-        run_folder.require_beginning(out, facts)
+        run_folder.require_beginning(out, _beginning(task, data, supervision), plan.options)
         student, history = _trained(plan, task, supervision.data_of_student(data), out, terminal)
         # The process that calibrates int8 imports TensorFlow while scores are computed.
         spec = _saved(student, task, data, out)

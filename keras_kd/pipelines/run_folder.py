@@ -12,6 +12,7 @@ import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from keras_kd import config as configuration
@@ -23,8 +24,10 @@ from keras_kd.training import state
 
 # What a resumed run may change, after its loss became NaN: a lower rate, any clipping.
 STEADYING = ("learning_rate", "clip_norm")
-# Where files lie that may be moved, since their content is compared; and what no step depends on.
-_FREE = ("data", "teacher", "votes", "unlabeled", "soft_labels", "start_from", "formats", "log")
+# Where files lie that may be moved, since their content is compared.
+_PLACES = ("data", "teacher", "votes", "unlabeled", "soft_labels", "start_from")
+# What may be edited in the record of a stopped run; no step depends on the last ones.
+_FREE = (*STEADYING, *_PLACES, "formats", "log", "label_workers", "verify_soft_labels")
 
 
 def versions() -> dict[str, str]:
@@ -103,7 +106,9 @@ def held(out: Path, options: Mapping[str, Any], resume: bool) -> Iterator[None]:
                 shutil.rmtree(out / run_files.STATE, ignore_errors=True)
 
 
-def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
+def require_beginning(
+    out: Path, facts: Mapping[str, str], options: Mapping[str, Any] = MappingProxyType({})
+) -> None:
     """Record what a run begins with; once its training has taken a step, check that it is
     unchanged.
 
@@ -111,34 +116,29 @@ def require_beginning(out: Path, facts: Mapping[str, str]) -> None:
         out: the run's folder.
         facts: fingerprints by name, e.g. of the data and the soft labels; what may follow from
             another stands behind it.
+        options: all options of the run, whose record somebody may have edited meanwhile; those that
+            another version did not note are not compared.
 
     Raises:
         ConfigError: something differs from the run's beginning, or another version noted less. The
             message names the first.
     """
     note = out / run_files.STATE / run_files.BEGINNING
+    of_options = _facts_of_options(options)
     # What was noted before any step was taken binds none.
     if note.exists() and state.has_steps(note.parent):
         before = _noted(out, run_files.BEGINNING, str, facts)
-        require_unchanged("run", out, before, facts)
+        require_unchanged("run", out, before, {**of_options, **facts})
     else:
-        write_text(note, json.dumps(dict(facts)) + "\n")
+        write_text(note, json.dumps({**of_options, **facts}) + "\n")
 
 
-def facts_of_options(options: Mapping[str, Any]) -> dict[str, str]:
-    """Return the options of a run that a resumed one must have as facts: somebody may have edited
-    its record meanwhile.
-
-    Args:
-        options: all options of the run.
-
-    Returns:
-        Values by what they are of. Places of files are left out, as their content is compared.
-    """
+def _facts_of_options(options: Mapping[str, Any]) -> dict[str, str]:
+    """The options of a run that a resumed one must have, as facts; 1 and 1.0 are the same."""
     return {
-        f"the option {name}": json.dumps(value)
+        f"the option {name}": json.dumps(float(value) if type(value) is int else value)
         for name, value in options.items()
-        if name not in (*STEADYING, *_FREE)
+        if name not in _FREE
     }
 
 
@@ -206,8 +206,8 @@ def _noted(out: Path, name: str, kind: type, keys: Iterable[str]) -> dict[str, A
     if missing := [key for key in keys if key not in noted]:
         raise ConfigError(
             f"Another version of keras-kd began the run in {out}, and noted nothing of"
-            f" {', '.join(missing[:3])}{', …' * (len(missing) > 3)}: go on with that version, or"
-            " start a new run with another --out."
+            f" {', '.join(missing)}: go on with that version, or start a new run with another"
+            " --out."
         )
     return noted
 
@@ -247,7 +247,7 @@ def _refuse_other(out: Path, record: Path, options: Mapping[str, Any]) -> None:
     if other or options["learning_rate"] > before["learning_rate"]:
         moved = (
             f" If the same files lie elsewhere now, write their place into {record}."
-            if {*other} & {*_FREE}
+            if {*other} & {*_PLACES}
             else ""
         )
         raise ConfigError(

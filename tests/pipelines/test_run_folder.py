@@ -3,10 +3,12 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from keras_kd import config
 from keras_kd._common import run_files
 from keras_kd.datasets import Samples
 from keras_kd.datasets.splits import Data
@@ -17,9 +19,15 @@ from keras_kd.pipelines.supervision import Supervision
 FACTS = {"images": "a", "teacher": "b"}
 
 
-def _begun(out: Path, facts: dict[str, str], epoch: int = 0, step: int = 1) -> None:
+def _begun(
+    out: Path,
+    facts: dict[str, str],
+    epoch: int = 0,
+    step: int = 1,
+    options: dict[str, Any] | None = None,
+) -> None:
     """Begin a run, whose training has come as far."""
-    run_folder.require_beginning(out, facts)
+    run_folder.require_beginning(out, facts, options or {})
     state = {"epoch": epoch, "step": step, "variables": 0, "metrics": 0, "history": []}
     state |= {"finished": False, "callbacks": []}
     np.savez(out / run_files.STATE / "state.npz", state=np.array(json.dumps(state)))
@@ -42,13 +50,36 @@ def test_a_resumed_run_must_find_what_it_began_with(tmp_path: Path) -> None:
 
 
 def test_options_that_were_edited_meanwhile_are_told(tmp_path: Path) -> None:
-    options = {"data": "photos", "epochs": 6, "learning_rate": 0.1, "augment": None}
-    _begun(tmp_path, run_folder.facts_of_options(options) | FACTS)
-    moved = {**options, "data": "elsewhere", "learning_rate": 0.01}
-    run_folder.require_beginning(tmp_path, run_folder.facts_of_options(moved) | FACTS)
-    edited = run_folder.facts_of_options({**moved, "epochs": 8}) | {**FACTS, "teacher": "c"}
+    options = {"data": "photos", "epochs": 6, "learning_rate": 0.1, "alpha": 1}
+    _begun(tmp_path, FACTS, options=options)
+    # A command's 1 is 1.0, and a configuration's 1.
+    moved = {**options, "data": "elsewhere", "learning_rate": 0.01, "alpha": 1.0}
+    run_folder.require_beginning(tmp_path, FACTS, moved)
+    edited = {**moved, "epochs": 8}
     with pytest.raises(ConfigError, match="Since the run in .* began, the option epochs changed"):
-        run_folder.require_beginning(tmp_path, edited)
+        run_folder.require_beginning(tmp_path, {**FACTS, "teacher": "c"}, edited)
+
+
+def test_a_run_of_a_version_that_noted_no_options_goes_on(tmp_path: Path) -> None:
+    _begun(tmp_path, FACTS)
+    run_folder.require_beginning(tmp_path, FACTS, {"epochs": 6})
+    with pytest.raises(ConfigError, match="images changed"):
+        run_folder.require_beginning(tmp_path, {**FACTS, "images": "x"}, {"epochs": 6})
+
+
+@pytest.mark.parametrize("option", ["data", "formats"])
+def test_files_that_were_moved_are_spoken_of_where_one_is_another(
+    option: str, tmp_path: Path
+) -> None:
+    options = config.completed({"recipe": "quick", "learning_rate": 0.1})
+    (tmp_path / run_files.OPTIONS).write_text(config.dump(options, {}))
+    other = {**options, option: "int8"}
+    with (
+        pytest.raises(ConfigError, match=f"in {option}: resume") as told,
+        run_folder.held(tmp_path, other, resume=True),
+    ):
+        pass
+    assert ("files lie elsewhere" in str(told.value)) == (option == "data")
 
 
 def test_a_run_that_took_no_step_is_bound_by_nothing(tmp_path: Path) -> None:
