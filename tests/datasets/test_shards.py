@@ -383,7 +383,8 @@ def test_rows_whose_classes_take_turns_are_divided_class_by_class(
 
 def test_too_few_rows_to_hold_some_out_are_told(tmp_path: Path) -> None:
     files, _ = small_shards.row_files()
-    small_shards.write_files(tmp_path / "train-0.parquet", files[:2], ["dark", "bright"])
+    names = ["dark", "bright", "dark", "dark"]
+    small_shards.write_files(tmp_path / "train-0.parquet", files[:4], names)
     with pytest.raises(DataError, match="too few images of each class to hold some out for valid"):
         splits.load(f"shards:{tmp_path}", size=16)
 

@@ -133,12 +133,7 @@ def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards
         for split, part in parts.items()
     }
     for split, own in made.items():
-        if split in tenths and not own.shards:
-            raise DataError(
-                f"The training shards at {path} have too few images of each class to hold some out"
-                f" for {split}: add images, or give it shards of its own."
-            )
-        _require_classes(split, own, parts[split][0][0].split == split, path)
+        _require_classes(split, own, parts[split][0][0].split == split, split in tenths, path)
     return made
 
 
@@ -194,17 +189,23 @@ def _groups(parts: dict[str, list[Indexed]], tenths: Tenths) -> _splitting.Group
     return groups
 
 
-def _require_classes(split: str, own: Shards, named: bool, path: Path) -> None:
+def _require_classes(split: str, own: Shards, named: bool, of_rows: bool, path: Path) -> None:
     """A split of one class tells nothing, as whole shards make it where each has one class; who
     names it so has it so.
     """
     classes = np.count_nonzero(own.counts)
-    if classes < (1 if named else 2):
+    if classes >= (1 if named else 2):
+        return
+    if of_rows:
         raise DataError(
-            f"The {split} shards at {path} ({', '.join(one.url for one in own.shards[:2])}) hold"
-            f" images of {classes} of {len(own.class_names)} classes: mix the classes in each"
-            " shard, or give each split shards of its own."
+            f"The training shards at {path} have too few images of each class to hold some out for"
+            f" {split}: add images, or give it shards of its own."
         )
+    raise DataError(
+        f"The {split} shards at {path} ({', '.join(one.url for one in own.shards[:2])}) hold"
+        f" images of {classes} of {len(own.class_names)} classes: mix the classes in each"
+        " shard, or give each split shards of its own."
+    )
 
 
 def _divided(indexed: Sequence[Indexed], path: Path) -> tuple[dict[str, list[Indexed]], Tenths]:
