@@ -50,14 +50,14 @@ def advice(path: str | Path, usual: str = "check the path") -> str:
 
 
 def _looked_from(path: str | Path) -> str:
-    """Where a relative path was looked for: a configuration's may have been meant to lie beside
-    it.
+    """Where a relative path was looked for and nothing lies: a configuration's may have been meant
+    to lie beside it.
     """
-    if os.path.isabs(path):
+    if os.path.isabs(path) or os.path.lexists(path):
         return ""
     try:
         here = os.getcwd()
-    except FileNotFoundError:  # it is gone
+    except OSError:  # it is gone, or one above it can't be read
         return ""
     return f"; a relative path, also of a configuration, counts from the working folder, {here}"
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from keras_kd._common.text import plain_reason
 from keras_kd.errors import DataError, OutputError
 
 _REASONS = {
@@ -56,7 +57,7 @@ def reason(error: OSError) -> str | None:
 
 def reading_error(path: str | Path, error: OSError) -> DataError:
     """Return the error of data that the system refuses to read."""
-    why = error.strerror
+    why = plain_reason(error)
     return DataError(f"{path} can't be read ({why}): check the path and its permissions.")
 
 

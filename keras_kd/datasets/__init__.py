@@ -233,7 +233,6 @@ def sources(path_or_name: str | Path) -> list[Path]:
     return module.sources(path) if path is not None and hasattr(module, "sources") else []
 
 
-@_refusals_named()
 def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
     """Report what `load` does not read in a data set's folder, or reads by a guess.
 
@@ -249,6 +248,7 @@ def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
     return passed_over_found(*find(path_or_name))
 
 
+@_refusals_named()
 def passed_over_found(
     module: ModuleType,
     path: Path | None,
@@ -265,6 +265,9 @@ def passed_over_found(
 
     Returns:
         One line for each kind of file or folder.
+
+    Raises:
+        DataError: a folder or shard can't be read.
     """
     if path is None:
         return ()

@@ -21,7 +21,7 @@ import numpy as np
 import pandas as pd
 
 from keras_kd._common.files import advice
-from keras_kd._common.text import encodable
+from keras_kd._common.text import encodable, plain_reason
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size
 from keras_kd.errors import ModelError, of_file
@@ -188,7 +188,9 @@ def _static(path: Path, file: Path, name: str, loaded: Loaded) -> Measurement:
             else path.read_bytes()
         )
     except OSError as error:
-        raise ModelError(f"{path} can't be read ({error.strerror}): {advice(path)}.") from error
+        raise ModelError(
+            f"{path} can't be read ({plain_reason(error)}): {advice(path)}."
+        ) from error
     known = file.suffix == ".tflite"
     is_sized = known and not tflite_graph.is_open(file)
     return Measurement(

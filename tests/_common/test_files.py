@@ -289,3 +289,13 @@ def test_a_folder_that_takes_no_files_is_told_before_the_work(flags, reason, tmp
     with pytest.raises(OutputError, match=f"Can't write .*new/a.csv: .*{reason}"):
         files.require_apart([tmp_path / "new" / "a.csv"], [])
     assert not list(tmp_path.iterdir())
+
+
+def test_the_working_folder_is_told_where_nothing_lies_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As of a folder of --unlabeled that is there and holds no picture."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    assert files.advice("empty", "give pictures") == "give pictures"
+    assert files.advice("none", "give pictures").endswith(f"from the working folder, {tmp_path}")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from keras_kd._common import system_errors
 from keras_kd._common.checked_files import read_text
 from keras_kd._common.files import write_text, written_whole
 from keras_kd._common.folders import files_below
@@ -83,3 +84,9 @@ def test_folders_of_any_depth_are_looked_through(tmp_path: Path) -> None:
             os.rmdir("d")
         os.chdir(Path(__file__).parents[2])
         os.close(here)
+
+
+def test_data_whose_refusal_has_no_number_tell_its_words() -> None:
+    """As of a packed file that is cut short."""
+    error = system_errors.reading_error("table.csv", OSError("the file is cut short"))
+    assert str(error).startswith("table.csv can't be read (the file is cut short): check the path")

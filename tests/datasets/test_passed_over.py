@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from pathlib import Path
 
@@ -312,3 +313,16 @@ def test_every_file_is_read_or_told(
                 and (f"{path.suffix} file" if path.suffix else "without a suffix") in told
             )
             assert known, (path, lines)
+
+
+def test_what_the_system_refuses_to_notes_is_an_error_of_the_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that load does not read may be locked; it was told as one that is written to."""
+    for name in ("cat", "dog"):
+        write_images(tmp_path / "data" / name, 3)
+    module, where = datasets.find(tmp_path / "data")
+    refusal = PermissionError(13, "Permission denied", str(tmp_path / "locked"))
+    monkeypatch.setattr(os, "scandir", lambda *_: (_ for _ in ()).throw(refusal))
+    with pytest.raises(DataError, match=r"locked can't be read \(Permission denied\): check"):
+        datasets.passed_over_found(module, where)
