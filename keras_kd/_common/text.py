@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 # "[Errno 13] Permission denied: 'file'", pyarrow's "[errno 13] Permission denied", and HDF5's.
 _SYSTEM = re.compile(
-    r"\[errno \d+\] ([^:\n]+?)(?:: '.*|\Z)|error message = '(.*?)'", re.IGNORECASE | re.DOTALL
+    r"\[errno \d+\] ([^:\n]+?)(?:: '.*|\Z)|error message = '(.+?)'", re.IGNORECASE | re.DOTALL
 )
 # What spreadsheets take for the beginning of a formula.
 FORMULA = ("=", "+", "-", "@")

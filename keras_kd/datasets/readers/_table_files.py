@@ -39,7 +39,7 @@ def copies(path: Path) -> dict[Path, Path]:
     """
     tables = {} if path.is_file() else _of_folder(path)
     found: dict[Path, Path] = {}
-    for split in {*tables.values()}:
+    for split in dict.fromkeys(tables.values()):
         own = (table for table, its in tables.items() if its == split)
         # Where a table names files, its folder tells which.
         found |= _tree.copies(table for table in own if _table_rows.columns(table).pixels)
