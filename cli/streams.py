@@ -62,7 +62,8 @@ def prepare() -> None:
 
 def line(text: str, err: bool = False) -> None:
     """Print one line on stdout, or stderr; no name in it can drive the terminal."""
-    click.echo(printable(text), err=err)
+    # By its default click writes past a stderr of ASCII, into the stream below.
+    click.echo(printable(text), file=sys.stderr if err else None)
 
 
 def finish() -> None:

@@ -58,12 +58,13 @@ def test_a_table_that_nobody_reads_is_no_error(tmp_path: Path) -> None:
 Unread = Callable[[], AbstractContextManager[None]]
 
 
-@pytest.fixture(params=["a pipe without a reader", "a closed terminal"])
+@pytest.fixture(params=["a pipe without a reader", "a pipe of ASCII", "a closed terminal"])
 def unread(request: pytest.FixtureRequest) -> Iterator[Unread]:
     """Makes stderr one that nobody reads, while it is entered."""
     reader, writer = os.pipe() if "pipe" in request.param else os.openpty()
     os.close(reader)
-    stream = os.fdopen(writer, "w", buffering=1)
+    encoding = "ascii" if "ASCII" in request.param else None
+    stream = os.fdopen(writer, "w", buffering=1, encoding=encoding)
     yield lambda: contextlib.redirect_stderr(stream)
     with contextlib.suppress(OSError):
         stream.close()
