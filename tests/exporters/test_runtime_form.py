@@ -183,6 +183,13 @@ class WithoutConfig(layers.Layer):
         return inputs * self.factor
 
 
+class WithLessConfig(WithoutConfig):
+    """One that is made anew, but can't compute then."""
+
+    def get_config(self):
+        return {"factor": None}
+
+
 class OwnModel(keras.Model):
     """A subclassed model, with augmentation inside of its `call`."""
 
@@ -195,7 +202,12 @@ class OwnModel(keras.Model):
 
 
 @pytest.mark.parametrize(
-    "before, own", [(layers.RandomFlip(), WithoutConfig), (lambda image: image, OwnModel)]
+    "before, own",
+    [
+        (layers.RandomFlip(), WithoutConfig),
+        (layers.RandomFlip(), WithLessConfig),
+        (lambda image: image, OwnModel),
+    ],
 )
 def test_augmentation_beside_what_can_not_be_copied_stays(before, own):
     factor = np.array([1, 2, 3], np.float32)
