@@ -8,7 +8,7 @@ from keras import layers
 from keras_kd.errors import ModelError
 from keras_kd.models.surgery.compaction import compact, expand
 from keras_kd.models.surgery.copies import as_functional, copied, layers_sharing_a_weight, of_size
-from keras_kd.models.surgery.precision import in_float32
+from keras_kd.models.surgery.precision import in_float32, in_precision
 from keras_kd.models.surgery.tracing import with_graph
 
 IMAGES = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype("float32")
@@ -315,3 +315,35 @@ def test_a_layer_that_loses_a_setting_when_it_is_made_anew_is_told(done):
             done(_around(layer, policy))
     for layer in (Forgetful(dtype=policy), Counting(dtype=policy)):
         assert done(_around(layer, policy)).count_params() > 0
+
+
+class Head(layers.Layer):
+    """A layer of the user's own with one of Keras inside."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.inner = layers.Dense(8)
+
+    def call(self, inputs):
+        return self.inner(inputs)
+
+
+class Doubled(keras.Operation):
+    """An operation of the user's own."""
+
+    def call(self, inputs):
+        return 2 * inputs
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(inputs.shape, inputs.dtype)
+
+
+def test_layers_inside_of_others_may_round_otherwise():
+    image = keras.Input((64,))
+    model = keras.Model(image, Head()(Doubled()(image)))
+    kernel = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
+    model.layers[-1].inner.kernel.assign(kernel)
+    given = np.random.default_rng(1).normal(size=(5, 64)).astype(np.float32)
+    for other in (in_precision(model, "bfloat16"), copied(model)):
+        found = keras.ops.convert_to_numpy(other(given)).astype(np.float32)
+        np.testing.assert_allclose(found, 2 * given @ kernel, atol=0.5)

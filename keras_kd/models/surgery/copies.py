@@ -15,6 +15,7 @@ from keras_kd.models.surgery import weights
 from keras_kd.models.surgery.keras_internals import (
     GRAPHS,
     Functional,
+    all_layers,
     calls,
     is_graph,
     is_of_keras,
@@ -92,8 +93,8 @@ def _require_equal(old: keras.Layer, new: keras.Layer) -> None:
         return
     given = calls(new)[-1].arguments
     arguments, options = keras.tree.map_structure(_noise, (given.args, given.kwargs))
-    least = _ROUNDING if old.compute_dtype == new.compute_dtype else _PRECISION
     try:
+        least = _ROUNDING if _precisions(old) == _precisions(new) else _PRECISION
         first, again, found = (unchanged(layer, *arguments, **options) for layer in (old, old, new))
         # What draws random numbers differs from itself.
         is_equal = differ(first, again, least / 100) or not differ(first, found, least)
@@ -105,6 +106,11 @@ def _require_equal(old: keras.Layer, new: keras.Layer) -> None:
             " anew from its configuration: let its get_config return all arguments of its __init__"
             " and what is set later, and its __init__ take them."
         )
+
+
+def _precisions(layer: keras.Layer) -> list[str]:
+    """What a layer and those inside of it compute in."""
+    return [part.compute_dtype for part in all_layers(layer)]
 
 
 def _noise(value: Any) -> Any:
