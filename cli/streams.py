@@ -5,34 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
-from contextlib import suppress
-from typing import Any, TextIO, cast
 
 import click
 
+from keras_kd._common import stderr
 from keras_kd._common.text import printable
 from keras_kd.errors import OutputError
-
-
-class _Stderr:
-    """stderr without its errors: a pipe's reader goes, a terminal is closed, a disk is full, and
-    the work goes on.
-    """
-
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        with suppress(OSError):
-            self._stream.write(text)
-        return len(text)
-
-    def flush(self) -> None:
-        with suppress(OSError):
-            self._stream.flush()
 
 
 def prepare() -> None:
@@ -56,8 +34,7 @@ def prepare() -> None:
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w", closefd=False))
         elif number and hasattr(getattr(sys, name), "reconfigure"):
             getattr(sys, name).reconfigure(errors="backslashreplace")
-    if not isinstance(sys.stderr, _Stderr):
-        sys.stderr = cast("TextIO", _Stderr(sys.stderr))
+    stderr.outlive_its_reader()
 
 
 def line(text: str, err: bool = False) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import keras
 
-from keras_kd._common import hosts, run_files
+from keras_kd._common import hosts, run_files, stderr
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
@@ -116,6 +116,7 @@ def _end_with(parent: int) -> None:
 
 def main() -> None:
     """Be one process of a joint training: OUT COUNT PARENT, the last the starting process."""
+    stderr.outlive_its_reader()
     out, count, parent = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     try:

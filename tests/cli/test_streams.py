@@ -91,6 +91,27 @@ def test_work_goes_on_where_nobody_reads_of_its_progress(unread: Unread) -> None
     assert done == ["a", "b"]
 
 
+def test_a_joint_training_goes_on_where_nobody_reads_of_its_progress(
+    unread: Unread, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It is trained in a process that is no command."""
+    from keras_kd._common.progress import Terminal
+    from keras_kd.pipelines import joint
+
+    done = []
+
+    def member(out: Path, own: object) -> None:
+        Terminal().say("epoch 1 of 2")
+        done.append(out)
+
+    monkeypatch.setattr("sys.argv", ["joint", str(tmp_path), "1", "0"])
+    monkeypatch.setattr(joint, "_end_with", lambda parent: None)
+    monkeypatch.setattr(joint, "member", member)
+    with unread():
+        joint.main()
+    assert done == [tmp_path]
+
+
 @pytest.mark.parametrize("line", ["evaluate", "data inspect nowhere"])
 def test_a_refusal_that_nobody_reads_has_its_exit_code(line: str, unread: Unread) -> None:
     with unread():
