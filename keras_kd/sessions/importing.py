@@ -163,7 +163,8 @@ def _rows(file: Path, imported: Imported) -> Iterator[list[str]]:
     _require_possible(file, imported)
     names = header(tuple(imported.chances), tuple(imported.values))
     yield names
-    shares = np.column_stack(list(imported.chances.values()))
+    # Rounding may have left numbers below 0; unknown ones stay so.
+    shares = np.maximum(np.column_stack(list(imported.chances.values())), 0)
     # Rows whose numbers are all 0 or unknown become NaN, and count as rows without a face.
     with np.errstate(invalid="ignore", divide="ignore"):
         shares = shares / shares.sum(axis=1, keepdims=True)

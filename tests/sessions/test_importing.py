@@ -92,6 +92,16 @@ def test_a_broken_export_stops_no_other(tmp_path, capsys):
     assert called("analyze", files[0], *asked) == 0
 
 
+def test_a_number_that_rounding_brought_below_0_is_0(tmp_path):
+    """Divided by the small sum of its row it was out of range in the recording made of it."""
+    path = _facereader(tmp_path / "p2.txt")
+    path.write_text(path.read_text().replace("0.9\t0.1\t0\t", "0.03\t0.01\t-0.0009\t"))
+    command = ["analyze", str(path), "--from", "facereader", "--out", str(tmp_path / "A")]
+    assert called(*command) == 0
+    first = _rows(tmp_path / "A" / "p2.csv")[0]
+    assert [float(first[f"p_{name}"]) for name in ("neutral", "happy", "sad")] == [0.75, 0.25, 0]
+
+
 def test_facereader_s_failures_are_no_face(tmp_path):
     _facereader(tmp_path / "p2.txt")
     command = ["analyze", str(tmp_path / "p2.txt"), "--from", "facereader"]
