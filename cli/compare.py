@@ -61,11 +61,11 @@ def command(
       kerakd compare A/*.csv B/*.csv --out a-against-b.html
       kerakd compare A/*.csv B/*.csv --paired
     """
-    if out and Path(out).suffix.lower() not in (".html", ".htm"):
+    require_apart((out, csv_path), (*recordings, *filter(None, [questionnaire])))
+    if out and Path(out).suffix.lower() not in ("", ".html", ".htm"):
         raise click.UsageError(
             f"--out is a page, whose name ends in .html; --csv writes numbers. Received: {out}."
         )
-    require_apart((out, csv_path), (*recordings, *filter(None, [questionnaire])))
     load = functools.partial(engine.load, with_keras=False)
     comparison, pages = load("sessions.comparison"), load("sessions._comparison_page")
     rows = comparison.participants(recordings)

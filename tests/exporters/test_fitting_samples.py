@@ -23,12 +23,12 @@ from keras_kd.sessions._reader import Reader
 NAMES = ("red", "green", "blue")
 
 
-def _colours():
-    """A model that names the brightest channel, images, and their classes."""
+def _colours(classes=3):
+    """A model whose first three classes name the brightest channel, images, and their classes."""
     image = keras.Input((8, 8, 3))
     scaled = layers.Rescaling(1 / 255)(image)
-    model = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(scaled)))
-    model.set_weights([9 * np.eye(3), np.zeros(3)])
+    model = keras.Model(image, layers.Dense(classes)(layers.GlobalAveragePooling2D()(scaled)))
+    model.set_weights([9 * np.eye(3, classes), np.zeros(classes)])
     labels = np.arange(60) % 3
     images = np.random.default_rng(0).integers(0, 100, (60, 8, 8, 3), np.uint8)
     images[np.arange(60), :, :, labels] += 150
@@ -127,8 +127,9 @@ def test_class_names_that_are_none_are_refused(names, told, tmp_path):
 
 def test_equal_class_names_are_told_apart_by_their_number(tmp_path):
     """Two of ImageNet's names are crane."""
-    model, images, labels = _colours()
-    names, numbered = ("red", "crane", "crane"), ("red", "crane (1)", "crane (2)")
+    model, images, labels = _colours(classes=20)
+    others = tuple(f"bird_{number}" for number in range(17))
+    names, numbered = ("red", "crane", "crane", *others), ("red", "crane (1)", "crane (2)", *others)
     samples = Samples(images, labels, names)
     report = bundle.export_bundle(model, tmp_path, names, samples, images[0], "float32")
     assert report.answers.accuracy == 1
