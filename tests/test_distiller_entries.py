@@ -235,6 +235,20 @@ def test_a_teacher_of_another_size_sees_the_images_resized(shape):
     assert found == pytest.approx([expected], rel=1e-4)
 
 
+def test_images_that_need_no_resizing_keep_the_sizes_of_their_data_set():
+    """Keras trains on them, and two equal models give equal answers."""
+    image = keras.Input((4, 4, 1))
+    student = keras.Model(image, layers.Dense(3)(layers.GlobalAveragePooling2D()(image)))
+    teacher = keras.models.clone_model(student)
+    teacher.set_weights(student.get_weights())
+    signature = (tf.TensorSpec((None, None, None, 1), tf.uint8), tf.TensorSpec((None,), tf.int64))
+    data = tf.data.Dataset.from_generator(
+        lambda: iter([(IMAGES.repeat(2, 1).repeat(2, 2), LABELS)]), output_signature=signature
+    )
+    found = compiled(student, teacher).fit(data, verbose=0).history["soft_loss"]
+    assert found == pytest.approx([0], abs=1e-5)
+
+
 def test_shapes_that_can_not_be_made_equal_are_refused():
     flat = keras.Sequential([keras.Input((8,)), layers.Dense(3)])
     refusal(

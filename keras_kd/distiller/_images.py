@@ -20,16 +20,19 @@ def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
 
 
-def with_sizes(images: Any, shape: tuple[int | None, ...] | None) -> Any:
-    """Return images with their sizes, which the graph of a data set may not know, as of decoded
-    files.
+def with_sizes(
+    images: Any, shape: tuple[int | None, ...] | None, target: tuple[int | None, ...]
+) -> Any:
+    """Return images that must be resized with their sizes, which the graph of a data set may not
+    know, as of decoded files.
 
     Args:
         images: a batch.
         shape: (H, W, C) that they must have; None where it is not known either.
+        target: (H, W, C) to resize them to.
     """
     known = getattr(images.shape, "rank", 0) is not None and None not in images.shape[1:]
-    if known or shape is None or None in shape:
+    if known or shape is None or None in shape or _fits(target, shape):
         return images
     import tensorflow as tf  # All other backends know them.
 

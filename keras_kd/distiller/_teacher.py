@@ -193,7 +193,7 @@ class Teacher:
             return own if _batches.input_names(self.model) else _batches.only(own)
         shown = _batches.only(own)
         if shown is _batches.only(images, self._student):
-            shown = _images.with_sizes(shown, _images.input_shape(self._student))
+            shown = _images.with_sizes(shown, _images.input_shape(self._student), self.shape)
         resized = _images.resized(shown, self.shape)
         if resized is not shown and not self._told_of_size:
             self._told_of_size = True
