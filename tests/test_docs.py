@@ -1,5 +1,6 @@
 """The documents say what the program does."""
 
+import itertools
 import re
 import runpy
 from pathlib import Path
@@ -24,6 +25,17 @@ def test_every_file_that_the_architecture_names_is_there() -> None:
     for name in named:
         assert "NAME" in name or any(path.endswith(f"/{name}") for path in there), name
     assert len(named) > 60
+
+
+def test_each_row_of_a_table_has_the_cells_of_its_head() -> None:
+    """A `|` in a cell, as of a command, ends it unless it is escaped."""
+    pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
+    assert len(pages) > 20
+    for page in pages:
+        lines = page.read_text(encoding="utf-8").splitlines()
+        for is_table, rows in itertools.groupby(lines, lambda line: line.startswith("|")):
+            cells = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
+            assert not is_table or len(set(cells)) == 1, (page, cells)
 
 
 def test_every_shipped_configuration_loads() -> None:
