@@ -8,7 +8,7 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
@@ -227,8 +227,31 @@ def no_new_files(path: Path) -> OutputError:
     )
 
 
+def require_own_folder(path: Path, names: Sequence[str]) -> None:
+    """Check that a new folder may take a place: that what lies there is empty, or an earlier one of
+    its kind without anything else, which would be lost.
+
+    Args:
+        path: the folder.
+        names: of the files and folders that folders of its kind hold; all have the first.
+
+    Raises:
+        OutputError: something else is there.
+    """
+    found = sorted(os.listdir(path)) if path.is_dir() else []
+    if path.exists() and (found or not path.is_dir()) and names[0] not in found:
+        raise OutputError(
+            f"{path} exists already and holds no {names[0]}: choose another path or remove it."
+        )
+    if others := [name for name in found if name not in names]:
+        raise OutputError(
+            f"{path} can't be replaced, since {others[0]} in it would be lost: choose another path,"
+            " or move that away."
+        )
+
+
 def require_apart(
-    written: Iterable[str | Path | None], read: Iterable[str | Path], mark: str = ""
+    written: Iterable[str | Path | None], read: Iterable[str | Path], names: Sequence[str] = ()
 ) -> None:
     """Check before the work that no file that is written is one that is read, or written twice, and
     that each has a place.
@@ -236,16 +259,19 @@ def require_apart(
     Args:
         written: the files; None is no file.
         read: files that the command reads.
-        mark: a file in folders that are written, by which one that may be replaced is known; "" for
-            none.
+        names: of what is in the folders that are written, as for `require_own_folder`; () where
+            files are.
 
     Raises:
-        OutputError: it is, or a folder lies there, or its own folder takes no files.
+        OutputError: it is, or something lies there that it can't replace, or its own folder takes
+            no files.
     """
     taken = set(map(os.path.realpath, read))
     for path in filter(None, written):
         with refusals(path):
-            if not (mark and Path(path, mark).is_file()):
+            if names:
+                require_own_folder(Path(path), names)
+            else:
                 _require_replaceable(Path(path))
             _require_place(Path(path))
         if (real := os.path.realpath(path)) in taken:

@@ -7,7 +7,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,25 +18,23 @@ from keras_kd._common.files import (
     forced,
     names_forced,
     require_local,
+    require_own_folder,
     temporary_beside,
 )
 from keras_kd.errors import OutputError
 
 
 @contextmanager
-def folder_written_whole(path: Path, mark: str) -> Iterator[Path]:
+def folder_written_whole(path: Path, names: Sequence[str]) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; on success it takes `path`'s place, on an error
     nothing remains of it. What a killed process left of an earlier attempt is removed first.
 
     Raises:
-        OutputError: `path` exists and is no folder holding the file `mark`, so it isn't ours to
-            replace; the operating system refuses; or another process wrote `path` meanwhile.
+        OutputError: `path` is not ours to replace, see `require_own_folder`; the operating system
+            refuses; or another process wrote `path` meanwhile.
     """
     require_local(path)
-    if path.exists() and not (path / mark).is_file():
-        raise OutputError(
-            f"{path} exists already and holds no {mark}: choose another path or remove it."
-        )
+    require_own_folder(path, names)
     prefix = f".{path.name}{PARTIAL}"
 
     def made() -> Path:

@@ -4,7 +4,8 @@ A format's module has a docstring whose first paragraph says what it is, for hel
 docs/export.md; and
 
     SUFFIX          what the path must end in ("" for a folder)
-    MARK            of a folder: a file in it, by which a folder that may be replaced is known
+    NAMES           of a folder: of what it may hold; one with other things is not replaced, nor
+                    one without the first
     TOLERANCE       the largest difference from Keras allowed, as a share of the spread of Keras'
                     outputs
     NEEDS_SAMPLES   whether the conversion is calibrated on images

@@ -280,7 +280,7 @@ class _Prepared:
 
 
 def _written(path: Path, module: ModuleType) -> AbstractContextManager[Path]:
-    return written_whole(path) if module.SUFFIX else folder_written_whole(path, module.MARK)
+    return written_whole(path) if module.SUFFIX else folder_written_whole(path, module.NAMES)
 
 
 def _size(path: Path) -> int:

@@ -4,7 +4,7 @@ one of them.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from keras_kd import datasets
@@ -63,7 +63,7 @@ def require_apart(
     written: Iterable[str | Path | None],
     read: Iterable[str | Path],
     data: str | None,
-    mark: str = "",
+    names: Sequence[str] = (),
 ) -> None:
     """Check before the work that no file that is written is one that is read, is written twice, or
     lies among the images of a data set.
@@ -72,12 +72,12 @@ def require_apart(
         written: the files; None is no file.
         read: files that the command reads.
         data: the data set that it reads, as the option `data`, or None.
-        mark: of folders, as for `files.require_apart`.
+        names: of what is in folders, as for `files.require_apart`.
 
     Raises:
         DataError: there is no such data set, or it can't be read.
         OutputError: one is.
     """
     paths = [Path(path) for path in written if path]
-    files.require_apart(paths, [*read, *files.places_of(data)], mark)
+    files.require_apart(paths, [*read, *files.places_of(data)], names)
     require_files_outside(paths, data)

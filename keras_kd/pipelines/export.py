@@ -107,8 +107,8 @@ def _require_places(source: Path, settings: ExportSettings, out: Path | None) ->
         require_outside(out, settings.data, mixes=True)
     table = settings.layer_errors
     written = [None if settings.as_bundle else out, table, table and table.with_suffix(".png")]
-    mark = "" if suffix(settings.format) else exporters.find(settings.format).MARK
-    require_apart(written, [source], settings.data, mark)
+    names = () if suffix(settings.format) else exporters.find(settings.format).NAMES
+    require_apart(written, [source], settings.data, names)
 
 
 def _place(source: Path, settings: ExportSettings, out: Path | None, terminal: Terminal) -> Path:

@@ -81,7 +81,7 @@ def build(
     path = bundle.model_file(model)
     settings = _settings(path, side, confidence, stated, tell)
     _check(packages)
-    with folder_written_whole(folder, "index.html") as made:
+    with folder_written_whole(folder, ("index.html",)) as made:
         made.mkdir(exist_ok=True)
         for source in _SOURCES.iterdir():
             text = source.read_text(encoding="utf-8")

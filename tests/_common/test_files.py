@@ -125,7 +125,7 @@ def test_no_folder_is_made_for_an_address(place, tmp_path, monkeypatch):
     monkeypatch.setenv("KERAKD_CACHE", place)
     writers = (
         lambda: files.write_text(place, "x"),
-        lambda: folders.folder_written_whole(Path(place), "index.html").__enter__(),
+        lambda: folders.folder_written_whole(Path(place), ("index.html",)).__enter__(),
         lambda: files.locked(Path(place)).__enter__(),
         lambda: folders.cache_folder("teachers"),
     )
@@ -141,7 +141,7 @@ def test_no_folder_is_called_as_the_home_folder(place, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for write in (
         lambda: files.write_text(place, "x"),
-        lambda: folders.folder_written_whole(Path(place), "index.html").__enter__(),
+        lambda: folders.folder_written_whole(Path(place), ("index.html",)).__enter__(),
         lambda: files.locked(Path(place)).__enter__(),
     ):
         with pytest.raises(OutputError, match="it would be a folder called ~ here"):
@@ -179,7 +179,7 @@ def test_what_a_killed_writer_of_a_folder_left_goes_with_the_next_writing(tmp_pa
     left.mkdir(parents=True)
     neighbour.mkdir()
     (left / "index.html").write_text("half")
-    with folders.folder_written_whole(tmp_path / "page", "index.html") as made:
+    with folders.folder_written_whole(tmp_path / "page", ("index.html",)) as made:
         (made / "index.html").write_text("whole")
     assert (tmp_path / "page" / "index.html").read_text() == "whole"
     assert sorted(tmp_path.iterdir()) == [neighbour, tmp_path / "page"]
@@ -189,10 +189,10 @@ def test_of_two_writers_of_a_folder_one_wins_and_the_other_says_so(tmp_path):
     path = tmp_path / "page"
     with (
         pytest.raises(OutputError, match="another process wrote it at the same time"),
-        folders.folder_written_whole(path, "index.html") as one,
+        folders.folder_written_whole(path, ("index.html",)) as one,
     ):
         (one / "index.html").write_text("first")
-        with folders.folder_written_whole(path, "index.html") as other:
+        with folders.folder_written_whole(path, ("index.html",)) as other:
             (other / "index.html").write_text("second")
         (one / "model.json").write_text("{}")
     assert (path / "index.html").read_text() == "second" and list(tmp_path.iterdir()) == [path]
@@ -228,7 +228,7 @@ from pathlib import Path
 from keras_kd._common import files, folders
 files.write_text("result.txt", "a")
 for _ in range(2):
-    with folders.folder_written_whole(Path("page"), "index.html") as made:
+    with folders.folder_written_whole(Path("page"), ("index.html",)) as made:
         (made / "index.html").write_text("a")
         (made / "parts").mkdir()
         (made / "parts" / "part.js").write_text("a")
@@ -266,7 +266,7 @@ def test_a_call_that_strace_splits_counts_where_it_ended(tmp_path):
 
 @pytest.mark.parametrize(
     "writer",
-    [files.locked, files.written_whole, lambda path: folders.folder_written_whole(path, "mark")],
+    [files.locked, files.written_whole, lambda path: folders.folder_written_whole(path, ("mark",))],
 )
 def test_no_new_folder_is_left_empty_by_what_fails(writer, tmp_path):
     (tmp_path / "old").mkdir()

@@ -114,7 +114,7 @@ def test_a_place_that_takes_no_new_files_is_told() -> None:
         files.write_text("/proc/a.md", "x")
     with (
         pytest.raises(OutputError, match="Can't write /proc/page: .*takes no new files"),
-        folders.folder_written_whole(Path("/proc/page"), "index.html"),
+        folders.folder_written_whole(Path("/proc/page"), ("index.html",)),
     ):
         pass
 

@@ -83,15 +83,18 @@ def test_a_result_without_a_place_is_refused_before_the_work(
 def test_a_saved_model_may_take_the_place_of_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    """It was refused as a folder that is there."""
+    """It was refused as a folder that is there. What else lay in it was removed, as the model."""
     monkeypatch.chdir(tmp_path)
     Path("old").mkdir()
-    Path("a.keras").write_text("of no use")
-    line = "export a.keras --format saved_model --out old"
+    Path("old", "a.keras").write_text("of no use")
+    line = "export old/a.keras --format saved_model --out old"
     assert called(*line.split()) == 2
-    assert "Can't write old: a folder is there" in capsys.readouterr().err
+    assert "old exists already and holds no saved_model.pb" in capsys.readouterr().err
     Path("old", "saved_model.pb").touch()
     assert called(*line.split()) == 2
+    assert "old can't be replaced, since a.keras in it would be lost" in capsys.readouterr().err
+    Path("old", "a.keras").rename("a.keras")
+    assert called(*line.replace("old/", "").split()) == 2
     assert "a.keras" in capsys.readouterr().err.split(":")[1]
 
 

@@ -69,6 +69,9 @@ def test_saved_model_replaces_no_other_folder(tmp_path):
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     with pytest.raises(OutputError, match="exists already and holds no saved_model.pb"):
         exporters.export(network(), tmp_path / "mine", "saved_model")
+    (tmp_path / "mine" / "saved_model.pb").touch()
+    with pytest.raises(OutputError, match="since letter.txt in it would be lost"):
+        exporters.export(network(), tmp_path / "mine", "saved_model")
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
 

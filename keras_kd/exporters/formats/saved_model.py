@@ -8,9 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_kd.exporters._serving import Serving
+from keras_kd.models.spec import ENTRY
 
 SUFFIX = ""
-MARK = "saved_model.pb"
+# TensorFlow's, also of other versions, and the description that is written beside.
+NAMES = (
+    ("saved_model.pb", "fingerprint.pb", "keras_metadata.pb", ENTRY)
+    + ("variables", "assets", "assets.extra")
+)  # fmt: skip
 TOLERANCE = 1e-4
 NEEDS_SAMPLES = False
 IO = ("float", "app")
