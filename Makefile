@@ -22,7 +22,7 @@ test: .venv/installed
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m compileall -q keras_kd cli
 	$(BIN)/mypy & types=$$!; \
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 20; \
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --durations 20 --disable-warnings; \
 	tests=$$?; wait $$types && exit $$tests
 
 slow: .venv/installed

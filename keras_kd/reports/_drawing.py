@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import chdir, contextmanager
 from importlib.util import find_spec
 from pathlib import Path
@@ -70,6 +70,16 @@ def drawn(path: str | Path, width: float, height: float) -> Iterator[Figure]:
         with written_whole(path) as temporary:
             # Cropped to what is drawn: legends stand beside the axes and would be cut off.
             figure.savefig(temporary, bbox_inches="tight", pad_inches=0.12)
+
+
+def name_ticks(axes: Axes, names: Sequence[str]) -> None:
+    """Write one name at each of 0, 1, 2 and so on below the axes, aslant where they are long."""
+    slanted = len(names) > 12 or max(map(len, names), default=0) > 8
+    turn, side = (45, "right") if slanted else (0, "center")
+    # A class may be called $x$: that is no formula.
+    axes.set_xticks(
+        range(len(names)), names, parse_math=False, rotation=turn, ha=side, rotation_mode="anchor"
+    )
 
 
 def add_legend(

@@ -16,6 +16,7 @@ from keras_kd.reports._drawing import (
     ORANGE,
     add_legend,
     drawn,
+    name_ticks,
     percent,
 )
 
@@ -225,12 +226,7 @@ def reliability_picture(
 
 def _name_classes(axes: Axes, class_names: Sequence[str], totals: np.ndarray) -> None:
     names = [name if len(name) <= 20 else f"{name[:19]}…" for name in class_names]
-    slanted = len(names) > 12 or max(map(len, names)) > 8
-    turn, side = (45, "right") if slanted else (0, "center")
-    # A class may be called $x$: that is no formula.
-    axes.set_xticks(
-        range(len(names)), names, parse_math=False, rotation=turn, ha=side, rotation_mode="anchor"
-    )
+    name_ticks(axes, names)
     axes.set_yticks(
         range(len(names)),
         [f"{name} ({n})" for name, n in zip(names, totals, strict=True)],

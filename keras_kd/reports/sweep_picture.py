@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from keras_kd.reports._drawing import BLUE, GRAY, ORANGE, drawn
+from keras_kd.reports._drawing import BLUE, GRAY, ORANGE, drawn, name_ticks
 
-if TYPE_CHECKING:
-    import pandas as pd
+# Signs of a value below an axis.
+_LONGEST = 24
 
 
 def sweep_picture(
@@ -47,7 +49,7 @@ def _draw_grid(path: str | Path, scored: pd.DataFrame, names: Sequence[str]) -> 
     # A pair without a trial counts as stopped, so that it is not taken for the best.
     ended = ~stopped.to_numpy(dtype=bool, na_value=True)
     best = np.max(cells, where=ended & ~np.isnan(cells), initial=-np.inf)
-    with drawn(path, 2.5 + 0.9 * cells.shape[1], 1.8 + 0.6 * cells.shape[0]) as figure:
+    with drawn(path, 2.5 + 0.9 * cells.shape[1], 2.2 + 0.6 * cells.shape[0]) as figure:
         axes = figure.subplots()
         shown = axes.imshow(cells, cmap="Blues", aspect="auto", origin="lower")
         middle = (np.nanmin(cells) + np.nanmax(cells)) / 2
@@ -57,12 +59,8 @@ def _draw_grid(path: str | Path, scored: pd.DataFrame, names: Sequence[str]) -> 
             if cells[row, column] == best:
                 weight = "bold"
             axes.text(column, row, text, ha="center", va="center", color=colour, weight=weight)
-        axes.set_xticks(
-            range(cells.shape[1]), [str(value) for value in means.columns], parse_math=False
-        )
-        axes.set_yticks(
-            range(cells.shape[0]), [str(value) for value in means.index], parse_math=False
-        )
+        name_ticks(axes, _labels(means.columns))
+        axes.set_yticks(range(cells.shape[0]), _labels(means.index), parse_math=False)
         axes.tick_params(length=0)
         starred = "\n* stopped early" if (scored["state"] == "pruned").any() else ""
         axes.set(xlabel=f"{names[0]}{starred}", ylabel=names[1], title="validation score, %")
@@ -70,12 +68,14 @@ def _draw_grid(path: str | Path, scored: pd.DataFrame, names: Sequence[str]) -> 
 
 
 def _draw_panels(path: str | Path, scored: pd.DataFrame, names: Sequence[str]) -> None:
-    with drawn(path, 1.2 + 3.2 * len(names), 3.6) as figure:
+    with drawn(path, 1.2 + 3.2 * len(names), 4.2) as figure:
         panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
         for axes, name in zip(panels, names, strict=True):
             values = scored[name]
             if values.dtype.kind not in "if":
-                values = values.astype(str)
+                places, choices = pd.factorize(values.astype(str), sort=True)
+                values = pd.Series(places, scored.index)
+                name_ticks(axes, _labels(choices))
             elif values.min() > 0 and values.max() > 20 * values.min():
                 axes.set_xscale("log")
             early = scored["state"] == "pruned"
@@ -95,4 +95,23 @@ def _draw_panels(path: str | Path, scored: pd.DataFrame, names: Sequence[str]) -
             axes.set_xlabel(name)
             axes.grid(alpha=0.3)
         panels[0].set_ylabel("validation score, %")
-        panels[-1].legend(frameon=False)
+        figure.legend(
+            *panels[-1].get_legend_handles_labels(),
+            loc="outside upper left",
+            ncols=3,
+            frameon=False,
+        )
+
+
+def _labels(values: Iterable[Any]) -> list[str]:
+    """The values as short texts; long ones, as of files, lose the start that they share."""
+    texts = [str(value) for value in values]
+    shared = len(os.path.commonprefix([text for text in texts if len(text) > _LONGEST]))
+    return [_label(text, shared) for text in texts]
+
+
+def _label(text: str, shared: int) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    start = min(shared, len(text) - _LONGEST)
+    return "…" * (start > 0) + text[start:][:_LONGEST] + "…" * (start + _LONGEST < len(text))
