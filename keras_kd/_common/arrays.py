@@ -16,6 +16,7 @@ from keras_kd._common.files import claim, refusals, refuse_special
 from keras_kd.errors import OutputError
 
 LARGEST_IN_MEMORY = 2**29
+_ROWS = 1024
 
 
 def large_array(shape: tuple[int, ...], dtype: type = np.uint8) -> np.ndarray:
@@ -114,6 +115,22 @@ def evenly(rows: np.ndarray, count: int) -> np.ndarray:
     """Return at most `count` rows, spread evenly over all."""
     # Not the first ones: data sets in class folders begin with images of one class.
     return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
+
+
+def first_not_finite(rows: np.ndarray) -> int | None:
+    """Return the number of the first row that holds NaN or infinity; None where all numbers are
+    finite.
+
+    Args:
+        rows: of any type, (N, ...); at most `_ROWS` are in memory at a time.
+    """
+    if rows.dtype.kind not in "fc":
+        return None
+    for start in range(0, len(rows), _ROWS):
+        finite = np.isfinite(rows[start : start + _ROWS])
+        if not finite.all():
+            return start + int(np.argmin(finite.reshape(len(finite), -1).all(axis=1)))
+    return None
 
 
 def row_fingerprints(array: np.ndarray) -> np.ndarray:

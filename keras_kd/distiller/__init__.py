@@ -287,7 +287,7 @@ class Distiller(CheckedTraining):
         """
         self._reports_parts = training
         if not training:
-            return self._plain_loss(y, y_pred, sample_weight) / _backend.replicas()
+            return self._plain_loss(x, y, y_pred, sample_weight) / _backend.replicas()
         of_labels, of_teacher = self._loss_parts(x, y, y_pred, sample_weight)
         return of_labels + of_teacher
 
@@ -296,7 +296,7 @@ class Distiller(CheckedTraining):
         outputs, maps = y_pred if self._matching else (y_pred, [])
         targets = self._targets(x, y)
         self._check_metrics(targets.label, outputs)
-        rows = self._rows(targets, outputs, sample_weight)
+        rows = self._rows(x, targets, outputs, sample_weight)
         of_heads = [self._heads[name](*of_head) for name, of_head in rows.items()]
         hard, soft, of_labels, of_teacher = map(sum, zip(*of_heads, strict=True))
         count = _batches.rows(outputs)
@@ -315,11 +315,11 @@ class Distiller(CheckedTraining):
         replicas = _backend.replicas()
         return of_labels / replicas, ops.convert_to_tensor(of_teacher) / replicas
 
-    def _plain_loss(self, y: Any, outputs: Any, sample_weight: Any) -> Any:
+    def _plain_loss(self, x: Any, y: Any, outputs: Any, sample_weight: Any) -> Any:
         targets = _batches.Targets(_batches.label(y))
         self._check_metrics(targets.label, outputs)
         total = 0.0
-        for name, rows in self._rows(targets, outputs, sample_weight).items():
+        for name, rows in self._rows(x, targets, outputs, sample_weight).items():
             label, _, output, weights = rows
             total = total + self._heads[name].plain(label, output, weights)
         return total
@@ -359,9 +359,9 @@ class Distiller(CheckedTraining):
         """Return Keras' metrics, and in training the parts of the loss.
 
         Raises:
-            DataError: a label in the batches since the epoch began is not one of its head's
-                classes, a sample weight is not finite or below 0, or a teacher's output is not of
-                its kind.
+            DataError: an image in the batches since the epoch began holds NaN or infinity, a label
+                is not one of its head's classes, a sample weight is not finite or below 0, or a
+                teacher's output is not of its kind.
         """
         results = super().get_metrics_result()
         results.pop(self.same_answers.name, None)

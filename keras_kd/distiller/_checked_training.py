@@ -16,6 +16,7 @@ from keras_kd.distiller import (
     _labels,
     _metrics,
     _momentum,
+    _pixels,
     _same_answers,
     _settings,
     _streams,
@@ -80,7 +81,7 @@ class CheckedTraining(StudentModel):
             ModelError: the student has no weights to train, or shares some with the teacher.
         """
         _backend.require_scope(self)
-        _refuse_losses(loss, loss_weights, others)
+        _metrics.refuse_losses(loss, loss_weights, others)
         if not any(head.learns for head in self._heads.values()) and not self.features:
             raise ConfigError(
                 "Nothing would be learnt: the weights of labels and teacher are all 0. Set alpha, "
@@ -124,7 +125,7 @@ class CheckedTraining(StudentModel):
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
     ) -> keras.callbacks.History:
-        """Train, as `keras.Model.fit` does, on checked labels, weights and stored outputs.
+        """Train, as `keras.Model.fit` does, on checked images, labels, weights and stored outputs.
 
         Arrays are checked whole before the first step, and no more in the steps. Of data sets and
         generators the first batch is checked after its step, and all of an epoch at its end.
@@ -132,9 +133,9 @@ class CheckedTraining(StudentModel):
         `weighted_metrics`, as in Keras.
 
         Raises:
-            DataError: images without labels, a label that no head can learn, a sample weight that
-                is not finite, below 0 or of no head, or a teacher's probabilities where logits are
-                expected.
+            DataError: images without labels, an image with NaN or infinity, a label that no head
+                can learn, a sample weight that is not finite, below 0 or of no head, or a teacher's
+                probabilities where logits are expected.
             ConfigError: the student was built in another scope of `tf.distribute`.
         """
         checked = self._check_data(x, y, sample_weight)
@@ -146,7 +147,7 @@ class CheckedTraining(StudentModel):
             weights = [_batches.weights_like(labels, one) for one in others]
             validation_data = (images, labels, *weights)
         x, validation_data = [
-            _streams.checked(one, self._check_shapes) for one in (x, validation_data)
+            _streams.checked(one, self._check_arrays) for one in (x, validation_data)
         ]
         own = [FirstBatch(), _same_answers.AnswersCallback()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
@@ -181,11 +182,16 @@ class CheckedTraining(StudentModel):
         """Score, as `keras.Model.evaluate` does, with the checks of `fit`."""
         checked = self._check_data(x, y, sample_weight)
         sample_weight = _batches.weights_like(y, sample_weight)
-        x = _streams.checked(x, self._check_shapes)
+        x = _streams.checked(x, self._check_arrays)
         with self._leaving_out_checks("test_function", checked):
             return super().evaluate(
                 x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
             )
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        """Return the student's outputs, as `keras.Model.predict` does, for checked images."""
+        self._check_arrays(x)
+        return super().predict(x, *args, **kwargs)
 
     def train_on_batch(
         self,
@@ -236,8 +242,8 @@ class CheckedTraining(StudentModel):
 
     @contextlib.contextmanager
     def _leaving_out_checks(self, function: str, checked: bool) -> Iterator[None]:
-        """Let the steps of a traced function check no labels, weights and stored outputs if all of
-        them were checked before. A function that was traced with the checks keeps them.
+        """Let the steps of a traced function check no images, labels, weights and stored outputs if
+        all of them were checked before. A function that was traced with the checks keeps them.
         """
         without = self._traced_without_checks[function]
         checked = checked and (without or getattr(self, function) is None)
@@ -270,18 +276,24 @@ class CheckedTraining(StudentModel):
         """Check images, labels and weights, as far as they are arrays: a batch or a whole set.
 
         Returns:
-            Whether all labels and weights were checked.
+            Whether all of them were checked.
         """
         _backend.require_scope(self)
         _batches.require_labels(x, _batches.label(y))
-        self._check_shapes(x, y, sample_weight)
+        images = self._check_arrays(x, y, sample_weight)
         labels = self._check_labels(y)
-        return self._check_sample_weights(sample_weight) and labels
+        return self._check_sample_weights(sample_weight) and labels and images
 
-    def _check_shapes(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
-        """Check the shape of the images, and how many labels, outputs and weights there are."""
+    def _check_arrays(self, x: Any, y: Any = None, sample_weight: Any = None) -> bool:
+        """Check shape and numbers of the images, and how many labels, outputs and weights there
+        are.
+
+        Returns:
+            Whether the numbers of all images were checked.
+        """
         _batches.require_shape(x, self.student)
         _batches.require_arrays(x, y, sample_weight)
+        return _pixels.require_finite(x, self.student)
 
     def _find_teacher_kinds(self, x: Any, y: Any) -> bool:
         """Find out what the teacher gives, from stored outputs or on some of the images.
@@ -320,10 +332,10 @@ class CheckedTraining(StudentModel):
         return all(checked)
 
     def _rows(
-        self, targets: _batches.Targets, outputs: Any, sample_weight: Any
+        self, x: Any, targets: _batches.Targets, outputs: Any, sample_weight: Any
     ) -> dict[str, tuple[Any, Any, Any, Any]]:
         """Labels, teacher's outputs, student's and weights by head, each as rows; the labels are
-        checked now where they are known, and with the weights in the graph where not.
+        checked now where they are known, and with images and weights in the graph where not.
         """
         self._check_labels(targets)
         labels = _batches.by_head(targets.label, self._heads)
@@ -338,7 +350,8 @@ class CheckedTraining(StudentModel):
         if not self._checked_before["train_function" if self._reports_parts else "test_function"]:
             checked = {name: rows[0] for name, rows in found.items()}
             given = [rows[3] for rows in found.values() if rows[3] is not None]
-            self.faults.update_state(checked, given, images)
+            bad_images = _pixels.not_finite(x, self.student)
+            self.faults.update_state(bad_images, checked, given, images)
         return found
 
     def _stored_of_classes(self, stored: Any) -> dict[str, np.ndarray | None]:
@@ -374,22 +387,6 @@ class CheckedTraining(StudentModel):
                 return np.asarray(keras.ops.convert_to_numpy(given))
 
             _same_answers.warn_of_stored(known, logits, name)
-
-
-def _refuse_losses(loss: Any, loss_weights: Any, others: Mapping[str, Any]) -> None:
-    """Refuse the arguments of `compile` that would set another loss than the Distiller's."""
-    if loss is not None or loss_weights is not None:
-        raise ConfigError(
-            "compile() takes no loss and no loss_weights: the Distiller has its own loss, weighed "
-            "by alpha, beta and value_weight. Received: "
-            f"loss={loss!r}, loss_weights={loss_weights!r}."
-        )
-    if others:
-        raise ConfigError(
-            f"compile() takes no {', '.join(others)}: the Distiller has its own losses, and "
-            "takes its settings itself, Distiller(student, teacher, temperature=3, alpha=0.2), "
-            "where alpha weighs the labels."
-        )
 
 
 def _first_rows(values: Any) -> np.ndarray | None:

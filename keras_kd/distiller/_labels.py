@@ -1,4 +1,6 @@
-"""Checks of labels: before training if they are arrays, and in the training step otherwise."""
+"""Checks of labels: before training if they are arrays, and in the training step otherwise, where
+bad images are recorded with them.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,8 @@ from keras_kd._common.tensors import on_host
 from keras_kd.distiller import _backend
 from keras_kd.errors import DataError
 
+# A layer may swallow NaN, as ReLU does, and no loss tells of it.
+FINITE = "expected finite numbers, so correct this image or leave it out"
 WEIGHTS = "expected finite numbers of 0 or more"
 _COUNTING = " Some data sets count from 1, as RAF-DB does: subtract 1 from those."
 _CORRECT = " Correct such labels, or leave those images out."
@@ -166,8 +170,8 @@ def require_weights(weights: Any, head: str) -> bool:
 
 
 class Faults(keras.metrics.Metric):
-    """Records the first bad label and the first bad sample weight in the graph's batches, and
-    labels 0 and 1 of heads that nobody declared.
+    """Records the first bad image, label and sample weight in the graph's batches, and labels 0 and
+    1 of heads that nobody declared.
 
     Args:
         heads: the number of classes of each head of classes.
@@ -182,20 +186,25 @@ class Faults(keras.metrics.Metric):
         self._heads, self._columns, self._replicas = heads, columns, _backend.replicas()
         self._undeclared = list(undeclared)
         # A traced step can't raise: what it finds waits in variables until the step has ended.
-        for part in ("row", "label", "head", "weight_row", "weight", "seen"):
+        for part in ("image_row", "row", "label", "head", "weight_row", "weight", "seen"):
             setattr(self, part, self.add_weight(shape=(), initializer="zeros", name=part))
         # Whether zeros, ones and other labels were seen, of each undeclared head.
         shape = (len(self._undeclared), 3)
         self.values = self.add_weight(shape=shape, initializer="zeros", name="values")
 
-    def update_state(self, labels: dict[str, Any], weights: Sequence[Any], count: Any) -> None:
+    def update_state(
+        self, bad_images: Any, labels: dict[str, Any], weights: Sequence[Any], count: Any
+    ) -> None:
         """Check one batch.
 
         Args:
+            bad_images: which hold NaN or infinity, bool (N,); None where none can.
             labels: rows of labels by head, (R,) or (R, C).
             weights: rows of sample weights, float32 (R,), of the heads that have some.
             count: number of images.
         """
+        if bad_images is not None:
+            self._record("image_row", {}, bad_images, count)
         for number, (name, classes) in enumerate(self._heads.items()):
             if name in labels:
                 bad, shown = _bad_rows(labels[name], classes)
@@ -230,9 +239,11 @@ class Faults(keras.metrics.Metric):
         """Raise for a recorded fault; to be called outside of traced code.
 
         Raises:
-            DataError: a label is outside its classes, a sample weight is not finite or below 0, or
-                labels are 0 and 1 alone and their head is not declared.
+            DataError: an image holds NaN or infinity, a label is outside its classes, a sample
+                weight is not finite or below 0, or labels are 0 and 1 alone and their head is not
+                declared.
         """
+        self._refuse_image()
         self._refuse_label()
         self._refuse_weight()
         seen = _backend.array(self.values)
@@ -240,6 +251,15 @@ class Faults(keras.metrics.Metric):
         for name, (zeros, ones, others) in pairs:
             if zeros and ones and not others:
                 raise _undeclared(name)
+
+    def _refuse_image(self) -> None:
+        row = _backend.number(self.image_row)
+        if row and self._replicas > 1:
+            raise DataError(f"An image in the batches holds NaN or infinity: {FINITE}.")
+        if row:
+            raise DataError(
+                f"The image in row {int(row) - 1} of the batches holds NaN or infinity: {FINITE}."
+            )
 
     def _refuse_label(self) -> None:
         parts = (self.row, self.label, self.head)

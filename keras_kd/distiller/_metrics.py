@@ -103,6 +103,26 @@ def by_head(given: Any, columns: Collection[str]) -> dict[str, list[Any]]:
     return {name: keras.tree.flatten(part) for name, part in given.items() if part is not None}
 
 
+def refuse_losses(loss: Any, loss_weights: Any, others: Mapping[str, Any]) -> None:
+    """Refuse the arguments of `compile` that would set another loss than the Distiller's.
+
+    Raises:
+        ConfigError: one is given.
+    """
+    if loss is not None or loss_weights is not None:
+        raise ConfigError(
+            "compile() takes no loss and no loss_weights: the Distiller has its own loss, weighed "
+            "by alpha, beta and value_weight. Received: "
+            f"loss={loss!r}, loss_weights={loss_weights!r}."
+        )
+    if others:
+        raise ConfigError(
+            f"compile() takes no {', '.join(others)}: the Distiller has its own losses, and "
+            "takes its settings itself, Distiller(student, teacher, temperature=3, alpha=0.2), "
+            "where alpha weighs the labels."
+        )
+
+
 def of_known_values(given: Mapping[str, list[Any]], columns: Mapping[str, Any]) -> Any:
     """Return metrics by head, of which Keras' own leave values that are NaN out, as the loss does.
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import keras
 
+from keras_kd.errors import DataError
 
-def checked(data: Any, check: Callable[..., None]) -> Any:
+
+def checked(data: Any, check: Callable[..., Any]) -> Any:
     """Return a generator or a `keras.utils.PyDataset` whose batches are checked, and other data as
     they are.
 
@@ -26,19 +28,22 @@ def checked(data: Any, check: Callable[..., None]) -> Any:
     return data
 
 
-def _batches(batches: Iterator[Any], check: Callable[..., None]) -> Iterator[Any]:
-    for batch in batches:
-        yield _checked_batch(batch, check)
+def _batches(batches: Iterator[Any], check: Callable[..., Any]) -> Iterator[Any]:
+    for number, batch in enumerate(batches):
+        yield _checked_batch(batch, number, check)
 
 
-def _checked_batch(batch: Any, check: Callable[..., None]) -> Any:
-    if isinstance(batch, (tuple, list)) and 1 < len(batch) < 4:  # Keras refuses others.
-        check(*batch)
+def _checked_batch(batch: Any, number: int, check: Callable[..., Any]) -> Any:
+    try:
+        if isinstance(batch, (tuple, list)) and 1 < len(batch) < 4:  # Keras refuses others.
+            check(*batch)
+    except DataError as error:
+        raise DataError(f"Batch {number}: {error}") from error
     return batch
 
 
 class _CheckedDataset(keras.utils.PyDataset):
-    def __init__(self, data: keras.utils.PyDataset, check: Callable[..., None]) -> None:
+    def __init__(self, data: keras.utils.PyDataset, check: Callable[..., Any]) -> None:
         super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
         self._data, self._check = data, check
 
@@ -47,7 +52,7 @@ class _CheckedDataset(keras.utils.PyDataset):
         return self._data.num_batches
 
     def __getitem__(self, index: int) -> Any:
-        return _checked_batch(self._data[index], self._check)
+        return _checked_batch(self._data[index], index, self._check)
 
     def on_epoch_begin(self) -> None:
         self._data.on_epoch_begin()

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from keras_kd._common.arrays import first_not_finite
 from keras_kd._common.shares import are_shares
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_permutation import in_model_order
@@ -103,8 +104,7 @@ def require_images(images: np.ndarray, shape: tuple[int, ...]) -> None:
         )
     if images.dtype.kind not in "uif":
         raise ExportError(f"The samples must hold numbers. Received: {images.dtype}.")
-    if images.dtype.kind == "f" and not np.isfinite(images).all():
-        bad = int(np.argmin(np.isfinite(images).all(axis=(1, 2, 3))))
+    if (bad := first_not_finite(images)) is not None:
         raise ExportError(f"Image {bad} of the samples holds NaN or infinity: leave it out.")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._common.arrays import fingerprint
+from keras_kd._common.arrays import fingerprint, first_not_finite
 from keras_kd._common.identity import identity
 from keras_kd._common.user_warnings import warn
 from keras_kd.datasets import images as pixels
@@ -241,7 +241,7 @@ class FilePredictor:
         the same softmax.
 
         Raises:
-            DataError: there are no images, or they are no array (N, H, W, C).
+            DataError: there are no images, or they are no array (N, H, W, C) of numbers in 0..255.
             ModelError: the model can't compute them, or its outputs are not what they are taken
                 for.
         """
@@ -253,6 +253,7 @@ class FilePredictor:
                 f"Images are one array (N, H, W, C). Received: {given}; images[None] makes one"
                 " image such an array, and numpy.stack(images) a list of them."
             )
+        _require_pixels(np.asarray(images))
         outputs = self._outputs(shown(images, self.spec))
         values = {name: outputs[name][:, 0].astype(np.float32) for name in self.values}
         if not self.tells_classes:
@@ -347,6 +348,26 @@ def columns(shapes: dict[str, tuple[int | None, ...]], head: str | None = None) 
 def shown(images: np.ndarray, spec: ModelSpec) -> np.ndarray:
     """The images in the size, colour and pixel values that the model takes."""
     return spec.expected_pixels.of(pixels.fitted(images, spec.input_shape))
+
+
+def _require_pixels(images: np.ndarray) -> None:
+    """Refuse images that are no pixels 0..255, which a model would answer without a word.
+
+    Raises:
+        DataError: an image holds NaN or infinity, or numbers outside of 0..255; or all lie in 0..1
+            and some are fractions.
+    """
+    if images.dtype == np.uint8 or images.dtype.kind not in "iuf":
+        return
+    if (row := first_not_finite(images)) is not None:
+        raise DataError(f"Image {row} holds NaN or infinity: correct it or leave it out.")
+    low, high = images.min(), images.max()
+    if low < 0 or high > 255 or (high <= 1 and (images % 1).any()):
+        raise DataError(
+            f"The images lie in {low:g}..{high:g}, and pixels 0..255 are expected, uint8"
+            " (N, H, W, C), of which the file's own statement makes what the model takes: give them"
+            " as they are on disk, not scaled."
+        )
 
 
 def _of_two_classes(outputs: np.ndarray, output: str) -> np.ndarray:

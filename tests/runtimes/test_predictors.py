@@ -343,3 +343,24 @@ def test_a_softmax_at_the_end_is_seen(how):
     np.testing.assert_allclose(
         _centred(predictor.logits(PIXELS)), _centred(_by_hand(logits, PIXELS / 255)), atol=1e-4
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "facts"),
+    [
+        (
+            lambda pixels: np.where(np.arange(5)[:, None, None, None] == 3, np.nan, pixels),
+            "Image 3",
+        ),
+        (lambda pixels: np.where(pixels == pixels.max(), np.inf, pixels), "NaN or infinity"),
+        (lambda pixels: pixels / 255, "The images lie in 0..1, and pixels 0..255"),
+        (lambda pixels: pixels - 128.0, "The images lie in -128..127"),
+        (lambda pixels: pixels.astype(np.uint16) * 257, "The images lie in 0..65535"),
+    ],
+)
+def test_images_that_are_no_pixels_are_refused(change, facts):
+    predictor = KerasPredictor(_network((64, 64, 3)), ModelSpec(input_shape=(64, 64, 3)))
+    with pytest.raises(DataError, match=facts):
+        predictor.predict(change(PIXELS))
+    found = predictor.logits(PIXELS.astype(np.float32))
+    np.testing.assert_array_equal(found, predictor.logits(PIXELS))

@@ -1,0 +1,75 @@
+"""Images of NaN or infinity, which a ReLU swallows, are refused wherever a Distiller meets them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from small_students import IMAGES, LABELS, LOGITS, compiled, deep, linear
+from test_distiller_entries import refusal
+from test_distiller_inputs import of_two_inputs
+from test_distiller_shapes import Batches
+
+from keras_kd.errors import DataError
+
+
+def spoilt(value=np.nan, row=5, dtype=np.float32):
+    images = IMAGES.astype(dtype)
+    images[row, 2, 1, 0] = value
+    return images
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+def test_arrays_are_refused_before_training_and_the_row_is_named(value, dtype):
+    distiller, images = compiled(linear(), deep(1)), spoilt(value, dtype=dtype)
+    before = distiller.student.get_weights()[0].copy()
+    for call in (
+        lambda: distiller.fit(images, LABELS, verbose=0),
+        lambda: distiller.fit(tf.constant(images), LABELS, verbose=0),
+        lambda: distiller.fit(images, {"label": LABELS, "teacher": LOGITS}, verbose=0),
+        lambda: distiller.fit(IMAGES, LABELS, validation_data=(images, LABELS), verbose=0),
+        lambda: distiller.train_on_batch(images, LABELS),
+        lambda: distiller.evaluate(images, LABELS, verbose=0),
+        lambda: distiller.test_on_batch(images, LABELS),
+        lambda: distiller.predict(images, verbose=0),
+    ):
+        refusal(call, DataError, "image in row 5", "NaN or infinity", "leave it out")
+    np.testing.assert_array_equal(distiller.student.get_weights()[0], before)
+
+
+@pytest.mark.parametrize("way", [lambda *batch: (batch for _ in range(9)), Batches])
+@pytest.mark.filterwarnings("ignore:`shuffle=True`")
+def test_batches_of_python_code_are_refused_before_their_step(way):
+    distiller = compiled(linear(), deep(1))
+    before = distiller.student.get_weights()[0].copy()
+    for ask in (distiller.fit, distiller.evaluate):
+        refusal(
+            lambda ask=ask: ask(way(spoilt(), LABELS), verbose=0), DataError, "Batch 0: ", "row 5"
+        )
+    np.testing.assert_array_equal(distiller.student.get_weights()[0], before)
+
+
+@pytest.mark.parametrize("row", [2, 21])  # of the first batch, and of a later one
+def test_a_data_set_is_refused_after_its_first_batch_or_its_epoch(row):
+    data = tf.data.Dataset.from_tensor_slices((spoilt(row=row), LABELS)).batch(8)
+    for ask in ("fit", "evaluate"):
+        distiller = compiled(deep(), beta=0.0)
+        refusal(
+            lambda ask=ask, one=distiller: getattr(one, ask)(data, verbose=0),
+            DataError,
+            f"image in row {row} of the batches",
+            "NaN or infinity",
+        )
+
+
+def test_each_of_several_inputs_is_looked_at_and_what_is_no_input_is_not():
+    places = np.zeros((24, 2), np.float32)
+    student = compiled(of_two_inputs(dict), beta=0.0)
+    unused = np.full(24, np.nan, np.float32)
+    given = {"image": IMAGES, "place": places, "age": unused}
+    student.fit(given, LABELS, verbose=0)
+    places[7, 1] = np.inf
+    refusal(lambda: student.fit(given, LABELS, verbose=0), DataError, "row 7")
+    data = tf.data.Dataset.from_tensor_slices((given, LABELS)).batch(24)
+    refusal(lambda: student.fit(data, verbose=0), DataError, "row 7 of the batches")
