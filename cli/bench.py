@@ -204,16 +204,8 @@ def _draw(path: str, measurements: Sequence[Any], title: str) -> None:
     accuracies = [(one.accuracy, *one.accuracy_interval) for one in scored]
     milliseconds = [one.latency[min(one.latency)][0] for one in scored]
     megabytes = [one.bytes / 1e6 for one in scored]
-    tradeoff_picture(
-        path, [_label(one.name) for one in scored], accuracies, milliseconds, megabytes, title
-    )
-
-
-def _label(model: str) -> str:
-    """A bundle is named after its folder, because every bundle's file is called model.tflite."""
-    path = Path(model)
-    bundle = path.parent.name if path.stem == "model" else ""
-    return text.encodable(bundle or path.name)
+    names = [text.encodable(one.name) for one in scored]
+    tradeoff_picture(path, names, accuracies, milliseconds, megabytes, title)
 
 
 def _figure(value: float | None) -> str:

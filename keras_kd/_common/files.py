@@ -62,6 +62,22 @@ def _looked_from(path: str | Path) -> str:
     return f"; a relative path, also of a configuration, counts from the working folder, {here}"
 
 
+def shortest_names(paths: Iterable[str | Path]) -> list[str]:
+    """Return each path's last part, with as many before it as no other of the paths ends in.
+
+    A path that is given twice has the same name twice.
+    """
+    whole = [Path(os.path.abspath(path)).parts for path in paths]
+    return [
+        next(
+            str(Path(*end))
+            for end in (parts[-length:] for length in range(1, len(parts) + 1))
+            if all(other[-len(end) :] != end for other in whole if other != parts)
+        )
+        for parts in whole
+    ]
+
+
 def require_local(path: str | Path) -> None:
     """Check that a place to write to is no address, not `~` and not `-`: a folder called `gs:` or
     `~`, or a file called `-`, would be made for it.

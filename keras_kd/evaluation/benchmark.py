@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from keras_kd._common.files import advice
+from keras_kd._common.files import advice, shortest_names
 from keras_kd._common.text import encodable, plain_reason
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size
@@ -43,7 +43,7 @@ class Measurement:
     """The figures of one model.
 
     Attributes:
-        name: the file's name, or its path if another file has the same name.
+        name: the file's name, with its folders as far as others of that name are in the table.
         bytes: size on disk; for a `.keras` file, without the optimizer's state.
         gzip_bytes: compressed size, as an app store or web server sends it.
         parameters: number of weights and biases of convolutions and matrix products; None for ONNX.
@@ -116,7 +116,7 @@ def measure(
             ]
         measurements = [
             _static(path, file, name, loaded)
-            for path, file, name in zip(files, runnable, _names(paths), strict=True)
+            for path, file, name in zip(files, runnable, shortest_names(paths), strict=True)
         ]
         latencies = _latencies(list(zip(runnable, shapes, strict=True)), threads, seconds)
         for measurement, file, latency, shape in zip(
@@ -169,14 +169,6 @@ def table(measurements: Sequence[Measurement]) -> pd.DataFrame:
         .set_index("model")
         .rename(columns=lambda name: name.replace(" 1 threads", " 1 thread"))
     )
-
-
-def _names(paths: Sequence[str | Path]) -> list[str]:
-    """Return the files' names, or their paths where other files have the same name."""
-    # The working folder, given as a dot, has its name in its whole path alone.
-    names = {Path(path): Path(path).name or Path(path).resolve().name for path in paths}
-    taken, own = [*names.values()], ((path, names[Path(path)]) for path in paths)
-    return [name if taken.count(name) == 1 else str(path) for path, name in own]
 
 
 def _static(path: Path, file: Path, name: str, loaded: Loaded) -> Measurement:

@@ -9,6 +9,7 @@ from typing import Any
 
 from keras_kd._common import run_files
 from keras_kd._common.checked_files import read_json, read_text, read_toml
+from keras_kd._common.files import shortest_names
 from keras_kd._common.folders import files_below
 from keras_kd._common.text import plain_reason
 from keras_kd.datasets.readers import fer2013, rafdb
@@ -181,8 +182,9 @@ def rows(records: Sequence[Record]) -> list[tuple[str, ...]]:
     data = _names_of_data(records)
     several = len(set(data)) > 1
     table: list[tuple[str, ...]] = [("run", *(("data",) if several else ()), *_COLUMNS)]
-    for record, name in zip(records, data, strict=True):
-        table.append((record.folder.name, *((name,) if several else ()), *_cells(record)))
+    folders = shortest_names(record.folder for record in records)
+    for record, folder, name in zip(records, folders, data, strict=True):
+        table.append((folder, *((name,) if several else ()), *_cells(record)))
     return table
 
 

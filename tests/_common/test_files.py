@@ -299,3 +299,21 @@ def test_the_working_folder_is_told_where_nothing_lies_alone(
     (tmp_path / "empty").mkdir()
     assert files.advice("empty", "give pictures") == "give pictures"
     assert files.advice("none", "give pictures").endswith(f"from the working folder, {tmp_path}")
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["a/x.tflite", "b/y.tflite"], ["x.tflite", "y.tflite"]),
+        (["a/run/x", "b/run/x", "b/y"], ["a/run/x", "b/run/x", "y"]),
+        (["a/x", "b/x", "b/c/x"], ["a/x", "b/x", "c/x"]),
+        (["x", "b/x"], ["folder/x", "b/x"]),
+        (["a/x", "a/x", "./a/x"], ["x", "x", "x"]),
+        ([".", "other"], ["folder", "other"]),
+        (["runs/b/", "b"], ["runs/b", "folder/b"]),
+    ],
+)
+def test_names_are_as_long_as_they_have_to_be(paths, names, tmp_path, monkeypatch) -> None:
+    (tmp_path / "folder").mkdir()
+    monkeypatch.chdir(tmp_path / "folder")
+    assert files.shortest_names(paths) == [str(Path(name)) for name in names]

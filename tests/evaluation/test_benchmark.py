@@ -114,17 +114,6 @@ def test_table_opens_with_ratios_to_the_first(measured):
     ].bytes / measured[0].bytes
 
 
-def test_files_of_one_name_are_told_apart(files, tmp_path):
-    (tmp_path / "tiny.tflite").write_bytes(files[0].read_bytes())
-    paths = [files[0], tmp_path / "tiny.tflite", files[1], files[1]]
-    assert benchmark._names(paths) == [str(paths[0]), str(paths[1]), "large.tflite", "large.tflite"]
-
-
-def test_a_bundle_that_is_the_working_folder_has_its_name(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert benchmark._names([".", "other.tflite"]) == [tmp_path.name, "other.tflite"]
-
-
 def test_onnx_stands_in_the_same_table(bright, tmp_path):
     pytest.importorskip("tf2onnx", reason="the extra `onnx` is not installed")
     pytest.importorskip("onnxruntime", reason="the extra `onnx` is not installed")

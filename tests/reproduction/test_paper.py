@@ -382,9 +382,9 @@ def test_a_run_made_again_is_no_other_seed(tmp_path: Path) -> None:
 
 
 def test_runs_on_different_data_name_them(tmp_path: Path) -> None:
-    """By the folder's name, and by the data's fingerprint where two of one name differ."""
-    prints = {"a": "aaaa1111", "b": "bbbb2222", "c": "cccc3333"}
-    for run, name in {"a": "faces", "b": "faces", "c": "digits"}.items():
+    """By the folder's name and, where two of one name differ, the data's fingerprint."""
+    prints = {"a/run": "aaaa1111", "b/run": "bbbb2222", "c": "cccc3333"}
+    for run, name in {"a/run": "faces", "b/run": "faces", "c": "digits"}.items():
         _run(tmp_path / run, 359, student="B")
         path = tmp_path / run / "metrics.json"
         of_data = {"name": "folder", "called": name, "counts": {}}
@@ -394,6 +394,6 @@ def test_runs_on_different_data_name_them(tmp_path: Path) -> None:
     header, *rows = run_records.rows(run_records.find([tmp_path]))
     shown = {row[0]: row[1] for row in rows}
     assert header[1] == "data"
-    assert shown == {"a": "faces aaaa11", "b": "faces bbbb22", "c": "digits"}
+    assert shown == {"a/run": "faces aaaa11", "b/run": "faces bbbb22", "c": "digits"}
     header, *_ = run_records.rows(run_records.find([tmp_path / "a"]))
     assert header[1] == "student"
