@@ -398,3 +398,26 @@ def test_of_a_store_in_the_order_of_classes_no_more_is_read_than_tells_that_they
 
     _same_answers.warn_of_stored(np.repeat(np.eye(3), 5000, axis=0), logits, "")
     assert max(read) < 5000 and sum(read) < 10_000
+
+
+@pytest.mark.parametrize(
+    ("reordered", "told"),
+    [
+        (lambda logits: logits, False),
+        (lambda logits: np.roll(logits, 1, axis=1), True),
+        (lambda logits: np.random.default_rng(3).permutation(logits), True),
+    ],
+    ids=["as labels", "classes in another order", "images in another order"],
+)
+@pytest.mark.parametrize("as_shares", [False, True])
+def test_stored_outputs_in_another_order_than_labels_are_told(reordered, told, as_shares):
+    """Such a teacher taught without a word."""
+    images, labels = np.zeros((99, *IMAGES.shape[1:]), "float32"), np.arange(99) % 3
+    logits = 4 * np.eye(3, dtype="float32")[labels]
+    logits[:33] = np.roll(logits[:33], 1, axis=1)  # right for two thirds
+    y = {"label": np.eye(3)[labels] if as_shares else labels, "teacher": reordered(logits)}
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        compiled(linear()).fit(images, y, 33, verbose=0)
+    said = [str(one.message) for one in warned if "chance would for 33%" in str(one.message)]
+    assert len(said) == told

@@ -9,10 +9,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_kd._common.arrays import evenly
 from keras_kd._common.tensors import on_host
 from keras_kd.distiller import (
     _backend,
     _batches,
+    _label_agreement,
     _labels,
     _metrics,
     _momentum,
@@ -159,7 +161,7 @@ class CheckedTraining(StudentModel):
             callbacks = [*own, *keras.tree.flatten(callbacks if callbacks is not None else [])]
         with self._weighing(class_weight), self._leaving_out_checks("train_function", checked):
             if self._checked_before["train_function"] and self._learns_from_teacher:
-                self._warn_of_same_answers(y)
+                self._warn_of_stored(y)
             # Keras gets no class_weight: it would weigh the teacher's term as well.
             return super().fit(
                 x, y, batch_size, epochs, verbose, callbacks, validation_split, validation_data,
@@ -378,7 +380,8 @@ class CheckedTraining(StudentModel):
                 warn_of_kind(kind, _same_answers.STORED)
         return set(found) == set(given)
 
-    def _warn_of_same_answers(self, y: Any) -> None:
+    def _warn_of_stored(self, y: Any) -> None:
+        labels = _batches.by_head(_batches.label(y), self._heads)
         for name, known in self._stored_of_classes(_batches.teacher(y)).items():
             kind, shape = self._target_maker.stored_kinds[name], self._shapes[name]
 
@@ -387,6 +390,9 @@ class CheckedTraining(StudentModel):
                 return np.asarray(keras.ops.convert_to_numpy(given))
 
             _same_answers.warn_of_stored(known, logits, name)
+            if (own := on_host(labels.get(name))) is not None:
+                some = [evenly(rows, _label_agreement.MOST) for rows in (own, known)]
+                _label_agreement.warn_of_chance(shape.labels(some[0]), logits(some[1]), name)
 
 
 def _first_rows(values: Any) -> np.ndarray | None:

@@ -1,0 +1,41 @@
+"""Tells of stored outputs that have nothing to do with the labels beside them, as where images or
+classes are in another order.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from keras_kd._common.user_warnings import warn
+from keras_kd.distiller._same_answers import FEWEST, STORED
+
+MOST = 4096  # images that are compared
+_DEVIATIONS = 2  # above chance, which one teacher in 40 without any relation to the labels exceeds
+
+
+def warn_of_chance(labels: np.ndarray, logits: np.ndarray, name: str) -> None:
+    """Warn where a teacher's classes are the labels no more often than chance has it.
+
+    By chance they are with the probability e = Σ_c p(label is c)·p(answer is c), within ± sqrt(e·(1
+    - e) / R).
+
+    Args:
+        labels: class numbers (R,), or shares (R, C).
+        logits: (R, C), of the same images.
+        name: the head's.
+    """
+    numbers = labels.argmax(axis=-1) if labels.ndim == 2 else labels.astype(int)
+    answers, (count, classes) = logits.argmax(axis=-1), logits.shape
+    shares = [np.bincount(given, minlength=classes) / count for given in (numbers, answers)]
+    # Of one class, labels stand for none, and a teacher is told of elsewhere.
+    if count < FEWEST or any(share.max() == 1 for share in shares):
+        return
+    chance, right = float(shares[0] @ shares[1]), float((numbers == answers).mean())
+    if right <= chance + _DEVIATIONS * math.sqrt(chance * (1 - chance) / count):
+        warn(
+            f"{STORED} chooses the labels' class{f' in head {name!r}' if name else ''} for"
+            f" {right:.0%} of {count:,} images, and chance would for {chance:.0%}: check that its"
+            " outputs are in the order of the images and of the classes."
+        )
