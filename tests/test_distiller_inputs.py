@@ -204,11 +204,7 @@ class Raw(keras.Model):
 def test_a_batch_that_a_teacher_can_not_compute_is_told_in_one_sentence():
     teacher = Raw()
     teacher(IMAGES.astype(np.float32))
-    no_rank = tf.data.Dataset.from_generator(
-        lambda: iter([(IMAGES, LABELS)]),
-        output_signature=(tf.TensorSpec(None, tf.uint8), tf.TensorSpec(None, tf.int64)),
-    )
-    for data in [*data_sets(IMAGES, LABELS), {"x": no_rank}]:
+    for data in data_sets(IMAGES, LABELS):
         refusal(
             lambda data=data: still(linear(), teacher).fit(**data, verbose=0),
             ModelError,
@@ -223,3 +219,47 @@ def test_inputs_that_do_not_fit_are_told_in_one_sentence():
     refusal(lambda: compiled(linear(), two), ModelError, "2 inputs", "one input")
     refusal(lambda: compiled(two, linear()), ModelError, "2 inputs", "one input")
     refusal(lambda: compiled(linear(), linear(1)).fit(list(IMAGES), LABELS), DataError, "24 parts")
+
+
+def of_any_size(shape, seed=0):
+    image = keras.Input(shape)
+    kernel = keras.initializers.HeUniform(seed)
+    x = layers.Conv2D(3, 1, kernel_initializer=kernel)(layers.Rescaling(1 / 255)(image))
+    return keras.Model(image, layers.GlobalAveragePooling2D()(x))
+
+
+def batches_of(images, shape):
+    """A data set whose graph knows of its images what `shape` tells, None for nothing."""
+    signature = (tf.TensorSpec(shape, tf.uint8), tf.TensorSpec((None,), tf.int64))
+    return tf.data.Dataset.from_generator(
+        lambda: iter([(images, LABELS)]), output_signature=signature
+    )
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("of_student", [(4, 4, 1), (None, None, 1)])
+def test_images_of_unknown_sizes_are_resized_for_the_teacher_whatever_their_size(
+    of_student, jit_compile
+):
+    """Those of another size than the student's Input ended in TensorFlow's traceback, and those of
+    a student of any size were not resized.
+    """
+    images = IMAGES.repeat(2, 1).repeat(3, 2)  # 8x12
+    student, teacher = of_any_size(of_student), of_any_size((6, 6, 3), 1)
+    resized = keras.ops.image.resize(images.astype("float32"), (6, 6), antialias=True)
+    answers = teacher.predict(np.repeat(resized, 3, -1), verbose=0)
+    expected = divergence(answers, np.asarray(of_any_size((None, None, 1))(images)), 3.0).mean()
+    distiller = compiled(student, teacher, jit_compile=jit_compile)
+    found = distiller.fit(batches_of(images, (None, None, None, None)), verbose=0).history
+    assert found["soft_loss"] == pytest.approx([expected], rel=1e-4)
+
+
+@pytest.mark.parametrize("teacher", [None, (4, 4, 1), (6, 6, 1)])
+def test_images_of_unknown_rank_are_told_to_be_stated(teacher):
+    options = {} if teacher else {"beta": 0.0}
+    distiller = compiled(linear(), of_any_size(teacher) if teacher else None, **options)
+    data = batches_of(IMAGES, None)
+    for ask in (distiller.fit, distiller.evaluate):
+        refusal(lambda ask=ask: ask(data, verbose=0), DataError, "axes", "(None, 4, 4, 1)")
+    stated = data.map(lambda image, label: (tf.ensure_shape(image, (None, 4, 4, 1)), label))
+    distiller.fit(stated, verbose=0)

@@ -292,9 +292,11 @@ def require_shape(images: Any, student: keras.Model) -> None:
     """Refuse images of other inputs or another shape than the student takes.
 
     Raises:
-        DataError: a size differs, they are a list, or one image without an axis of images; or they
-            are not one for each of the student's inputs.
+        DataError: a size differs, the graph doesn't even know how many axes they have, they are a
+            list, or one image without an axis of images; or they are not one for each of the
+            student's inputs.
     """
+    _require_rank(images, student)
     if len(student.inputs) > 1:
         _require_inputs(images, student)
         return
@@ -316,6 +318,22 @@ def require_shape(images: Any, student: keras.Model) -> None:
         raise DataError(
             f"The images are of shape {given[1:]}, and the student {student.name} takes"
             f" {taken[1:]}: resize or convert them, or build it for their shape."
+        )
+
+
+def _require_rank(images: Any, student: keras.Model) -> None:
+    """Refuse images of which the graph of a data set knows no axes: DataError."""
+    ranks = [
+        getattr(getattr(one, "shape", ()), "rank", 0)
+        for one in keras.tree.flatten(named(images, student))
+    ]
+    if None in ranks:
+        shape = (None, *student.inputs[ranks.index(None) % len(student.inputs)].shape[1:])
+        raise DataError(
+            "The data set doesn't tell how many axes its images have, as tf.io.decode_image and"
+            " tf.py_function leave open: state them in it, dataset.map(lambda image, label:"
+            f" (tf.ensure_shape(image, {shape}), label)) after batch, or give decode_image"
+            " expand_animations=False."
         )
 
 

@@ -20,25 +20,6 @@ def input_shape(model: keras.Model) -> tuple[int | None, ...] | None:
     return tuple(inputs[0].shape[1:]) if inputs and len(inputs) == 1 else None
 
 
-def with_sizes(
-    images: Any, shape: tuple[int | None, ...] | None, target: tuple[int | None, ...]
-) -> Any:
-    """Return images that must be resized with their sizes, which the graph of a data set may not
-    know, as of decoded files.
-
-    Args:
-        images: a batch.
-        shape: (H, W, C) that they must have; None where it is not known either.
-        target: (H, W, C) to resize them to.
-    """
-    known = getattr(images.shape, "rank", 0) is not None and None not in images.shape[1:]
-    if known or shape is None or None in shape or _fits(target, shape):
-        return images
-    import tensorflow as tf  # All other backends know them.
-
-    return tf.ensure_shape(images, (None, *shape))
-
-
 def of_noise(model: keras.Model) -> np.ndarray | None:
     """Return images of noise, float32 (8, H, W, C) in 0..255, for a model with one input of such a
     shape; None for any other.
@@ -112,20 +93,38 @@ def _size(shape: tuple[int | None, ...]) -> str:
     return "x".join("any" if size is None else str(size) for size in shape)
 
 
-def resized(images: Any, shape: tuple[int | None, ...]) -> Any:
-    """Return a batch at the height, width and channels of a shape, gray by luma or repeated."""
-    if _fits(shape, tuple(images.shape[1:])):
+def resized(
+    images: Any, shape: tuple[int | None, ...], of_student: tuple[int | None, ...] | None
+) -> Any:
+    """Return a batch at the height, width and channels of a shape, gray by luma or repeated.
+
+    Args:
+        images: (N, H, W, C), of which the graph of a data set may know no sizes, as of decoded
+            files.
+        shape: (H, W, C), None for any size.
+        of_student: (H, W, C) that the student takes of these images, which stands for what the
+            graph doesn't know; None where the student doesn't take them.
+
+    Returns:
+        The images as they are, or float32 (N, *shape).
+    """
+    known = zip(images.shape[1:], of_student or (None,) * len(shape), strict=False)
+    given = tuple(size if size is not None else own for size, own in known)
+    if len(given) == len(shape) and all(
+        wanted in (None, size) for wanted, size in zip(shape, given, strict=True)
+    ):
         return images
-    images = ops.cast(images, "float32")
-    channels = images.shape[-1]
+    images, channels = ops.cast(images, "float32"), given[2]
+    if images.shape[-1] is None and channels is not None:
+        import tensorflow as tf  # All other backends know them.
+
+        images = tf.ensure_shape(images, (None, None, None, channels))
     if shape[2] == 1 and channels == 3:
         images = ops.image.rgb_to_grayscale(images, data_format="channels_last")
     elif shape[2] == 3 and channels == 1:
         images = ops.repeat(images, 3, axis=-1)
     size = tuple(
-        ours if ours is not None else theirs
-        for ours, theirs in zip(shape[:2], images.shape[1:3], strict=True)
+        wanted if wanted is not None else theirs
+        for wanted, theirs in zip(shape[:2], ops.shape(images)[1:3], strict=True)
     )
-    if size == tuple(images.shape[1:3]):
-        return images
-    return bilinear(images, *size)
+    return images if size == tuple(images.shape[1:3]) else bilinear(images, *size)

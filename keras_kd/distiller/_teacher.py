@@ -192,9 +192,9 @@ class Teacher:
         if self.shape is None:
             return own if _batches.input_names(self.model) else _batches.only(own)
         shown = _batches.only(own)
-        if shown is _batches.only(images, self._student):
-            shown = _images.with_sizes(shown, _images.input_shape(self._student), self.shape)
-        resized = _images.resized(shown, self.shape)
+        is_students = shown is _batches.only(images, self._student)
+        of_student = _images.input_shape(self._student) if is_students else None
+        resized = _images.resized(shown, self.shape, of_student)
         if resized is not shown and not self._told_of_size:
             self._told_of_size = True
             _images.warn_of_resizing(self.model, self.shape, tuple(shown.shape[1:]))
