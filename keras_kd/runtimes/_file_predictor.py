@@ -196,6 +196,12 @@ class FilePredictor:
         )
         if not self._output_stated:
             raise ModelError(f"{problem}: state its outputs with --output.")
+        if expected and low < -tolerance:
+            # Their logarithms, which are learnt from and scored, have nothing to do with them.
+            raise ModelError(
+                f"The model is stated to give probabilities, but the lowest number that it gives"
+                f" for these images is {low:.3g}: state --output logits, or leave --output out."
+            )
         self._tell_contradiction(f"{problem}: the statement is used.")
 
     def _tell_contradiction(self, text: str) -> None:

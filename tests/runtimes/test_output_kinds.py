@@ -106,6 +106,17 @@ def test_a_statement_that_contradicts_the_graph_is_followed_and_told(
     assert "gives probabilities, but is stated to give logits" in told
 
 
+@pytest.mark.parametrize("form", [".keras", ".tflite"])
+def test_logits_are_refused_as_stated_probabilities(form: str, tmp_path: Path) -> None:
+    """Their logarithms were scored and learnt from, with a warning."""
+    model, path = _model(), tmp_path / f"model{form}"
+    model.save(path) if form == ".keras" else export(model, path, format="float32")
+    lowest = float(model.predict(PIXELS, verbose=0).min())
+    found = predictors.load(path, Stated(output="probabilities"))
+    with pytest.raises(ModelError, match=rf"is {lowest:.3g}: state --output logits"):
+        found.logits(PIXELS)
+
+
 @pytest.mark.parametrize(
     "text",
     [
