@@ -26,6 +26,9 @@ SMALLEST_PROBABILITY = 1e-7
 SPEC_VERSION = 1
 # How far sums of probabilities may be from 1: in half precision, and rounded to 256 steps a class.
 _SLACK, _ROUNDING = 0.02, 1 / 400
+_OVERSHOOT = (
+    1 / 6
+)  # of resized images, as a share of the largest number; of Lanczos' up to an eighth
 
 
 class FilePredictor:
@@ -360,15 +363,16 @@ def _require_pixels(images: np.ndarray) -> None:
     """Refuse images that are no pixels 0..255, which a model would answer without a word.
 
     Raises:
-        DataError: an image holds NaN or infinity, or numbers outside of 0..255; or all lie in 0..1
-            and some are fractions.
+        DataError: an image holds NaN or infinity, or numbers further outside of 0..255 than cubic
+            and Lanczos' resizing bring them; or all lie in 0..1 and some are fractions.
     """
     if images.dtype == np.uint8 or images.dtype.kind not in "iuf":
         return
     if (row := first_not_finite(images)) is not None:
         raise DataError(f"Image {row} holds NaN or infinity: correct it or leave it out.")
     low, high = images.min(), images.max()
-    if low < 0 or high > 255 or (high <= 1 and (images % 1).any()):
+    beyond = low < -_OVERSHOOT * high or high > (1 + _OVERSHOOT) * 255
+    if beyond or (high <= 1 and (images % 1).any()):
         raise DataError(
             f"The images lie in {low:g}..{high:g}, and pixels 0..255 are expected, uint8"
             " (N, H, W, C), of which the file's own statement makes what the model takes: give them"

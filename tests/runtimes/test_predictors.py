@@ -364,3 +364,15 @@ def test_images_that_are_no_pixels_are_refused(change, facts):
         predictor.predict(change(PIXELS))
     found = predictor.logits(PIXELS.astype(np.float32))
     np.testing.assert_array_equal(found, predictor.logits(PIXELS))
+
+
+@pytest.mark.parametrize("way", ["bilinear", "bicubic", "lanczos5"])
+def test_resized_images_may_lie_a_little_beyond_pixels(way):
+    """They were refused as scaled ones."""
+    edges = np.where(np.arange(48) % 24 < 12, 255, 0).astype(np.float32)
+    images = np.broadcast_to(edges[:, None, None], (2, 48, 48, 3))
+    resized = np.array(keras.ops.image.resize(images, (64, 64), interpolation=way))
+    assert way == "bilinear" or (resized.min() < 0 and resized.max() > 255)
+    network = _network((64, 64, 3))
+    found = KerasPredictor(network, ModelSpec(input_shape=(64, 64, 3))).logits(resized)
+    np.testing.assert_allclose(found, _by_hand(network, resized), rtol=1e-3)
