@@ -151,7 +151,7 @@ class CheckedTraining(StudentModel):
         x, validation_data = [
             _streams.checked(one, self._check_arrays) for one in (x, validation_data)
         ]
-        own = [FirstBatch(), _same_answers.AnswersCallback()]
+        own = [FirstBatch(self._live), _same_answers.AnswersCallback()]
         if isinstance(callbacks, keras.callbacks.CallbackList):
             # Keras adds no history to such a list, and `fit` returns one.
             callbacks = keras.callbacks.CallbackList(

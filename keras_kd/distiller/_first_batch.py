@@ -1,16 +1,23 @@
-"""Faults of a data set's first batch, told after its step instead of at the epoch's end."""
+"""What a data set's first batch shows, told after its step instead of at the epoch's end."""
 
 from __future__ import annotations
 
 import keras
 
+from keras_kd.distiller._teacher import Teachers
+
 
 class FirstBatch(keras.callbacks.Callback):
-    """Refuses bad labels after the first step, where they were no arrays to check before."""
+    """Refuses bad labels after the first step, where they were no arrays to check before, and warns
+    of live teachers that the step asked.
 
-    def __init__(self) -> None:
+    Args:
+        live: the teachers, or None.
+    """
+
+    def __init__(self, live: Teachers | None) -> None:
         super().__init__()
-        self._checked = False
+        self._live, self._checked = live, False
 
     def on_train_batch_end(self, batch: int, logs: dict | None = None) -> None:
         """Look at what the first step of the fit recorded."""
@@ -21,4 +28,6 @@ class FirstBatch(keras.callbacks.Callback):
             self.model.jax_state_sync()
         self.model.faults.refuse()
         self.model.output_faults.refuse()
+        if self._live is not None:
+            self._live.warn_of_batch(None)
         self._checked = True

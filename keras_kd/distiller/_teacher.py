@@ -51,6 +51,7 @@ class Teacher:
         self._student, self._shapes = student, shapes
         self._told_of_size = False  # that images are resized
         self._knows_batch = False  # whether outputs depend on the other images of a batch
+        self._was_asked = False  # by a step, as it is not where batches bring outputs
         _images.require_inputs(model, student)
         self.shape = _images.input_shape(model)
         if self.shape is not None:
@@ -131,9 +132,11 @@ class Teacher:
 
     def warn_of_batch(self, images: Any) -> None:
         """Warn once, by two images or more, as far as they are known, of outputs that depend on the
-        others of a batch; None, as before a data set, is for noise.
+        others of a batch; None, as after a data set's first batch, is for noise, unless no batch
+        has asked the teacher.
         """
-        if self._knows_batch or not (images is None or self._can_show(images)):
+        known = self._was_asked if images is None else self._can_show(images)
+        if self._knows_batch or not known:
             return
         shown = self._noise() if images is None else self.shown(images)
         if shown is None or len(keras.tree.flatten(shown)[0]) < 2:
@@ -164,7 +167,7 @@ class Teacher:
         Raises:
             ModelError: it can't compute the batch.
         """
-        shown = self.shown(images)
+        shown, self._was_asked = self.shown(images), True
         try:
             return unchanged(model, shown)
         except Exception as error:  # A model of one's own may raise anything.

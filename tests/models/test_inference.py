@@ -7,6 +7,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from keras import layers, ops
 
 import keras_kd
@@ -147,17 +148,23 @@ class _Dataset(keras.utils.PyDataset):
 
 
 def _tensors():
-    import tensorflow as tf
-
     return tf.data.Dataset.from_tensor_slices((IMAGES, np.arange(8) % 3)).batch(4)
 
 
+@pytest.mark.parametrize("stored", [False, True])
 @pytest.mark.parametrize("data", [_generated, _Dataset, _tensors])
-def test_a_teacher_is_told_of_where_no_array_shows_its_images(data, recwarn):
-    """Of arrays alone it was told."""
-    model = MIXING["an operation"]()
-    _distiller(model).fit(data(), steps_per_epoch=1, verbose=0)
-    assert len([one for one in recwarn if f"The teacher {model.name} {TOLD}" in str(one)]) == 1
+def test_a_teacher_is_told_of_where_no_array_shows_its_images(data, stored, recwarn):
+    """Of arrays alone it was told, and then also of a teacher whose outputs the batches bring."""
+    model, answers = MIXING["an operation"](), 3 * np.eye(3, dtype=np.float32)
+    batches = data()
+    if stored and data is _tensors:
+        batches = batches.map(lambda x, y: (x, {"label": y, "teacher": tf.gather(answers, y)}))
+    elif stored:
+        batches = ((x, {"label": y, "teacher": answers[y]}) for x, y in iter(batches))
+    _distiller(model).fit(batches, steps_per_epoch=1, verbose=0)
+    told = [one for one in recwarn if f"The teacher {model.name} {TOLD}" in str(one)]
+    assert len(told) == (not stored)
+    assert {one.filename for one in told} <= {__file__}
 
 
 OWN = """
