@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import click
 from keras_kd import config as configuration
 from keras_kd._common import hosts, run_files
 from keras_kd._common.progress import Terminal
+from keras_kd._common.text import command_line
 from keras_kd.reports.summary import summary_rows
 
 from . import engine, options, output, stopping, streams
@@ -62,11 +62,12 @@ def command(
         return
     name = options.run_name(config.data, config.student)
     folder = Path(out) if out else _numbered(Path("runs") / name)
-    command_line = shlex.join(["kerakd", *sys.argv[1:]])
-    again = f"--out {shlex.quote(str(folder))}{options.trusting(dataclasses.asdict(config))}"
-    with stopping.with_advice(f"To go on: kerakd distill --resume {again}"):
+    typed = command_line(["kerakd", *sys.argv[1:]])
+    trust = options.trusting(dataclasses.asdict(config))
+    again = command_line(["kerakd", "distill", "--resume", "--out", folder, *trust])
+    with stopping.with_advice(f"To go on: {again}"):
         metrics = engine.load("pipelines.distill").distill(
-            config, folder, Terminal(), resume, command_line
+            config, folder, Terminal(), resume, typed
         )
     if as_json:
         output.show_json(metrics)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +12,7 @@ import click
 from keras_kd import config as configuration
 from keras_kd._common.modules import summary
 from keras_kd._common.progress import Terminal
+from keras_kd._common.text import command_line
 
 from . import engine, options, output
 
@@ -235,10 +235,8 @@ def command(
         calibrate=calibrate, example=example, model_version=model_version, soft_labels=soft_labels,
         output=output_kind, fine_tuning=choices.fine_tuning(model, given),
     )  # fmt: skip
-    command_line = shlex.join(["kerakd", *sys.argv[1:]])
-    result = conversion.export(
-        model, settings, Path(out) if out else None, Terminal(), command_line
-    )
+    typed = command_line(["kerakd", *sys.argv[1:]])
+    result = conversion.export(model, settings, Path(out) if out else None, Terminal(), typed)
     if as_json:
         output.show_json(result)
     else:

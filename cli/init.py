@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from keras_kd._common.progress import Terminal
+from keras_kd._common.text import command_line
 
 from . import engine, options, streams
 
@@ -28,4 +28,5 @@ def command(data: str, out: str | None, skip_bad_rows: bool | None) -> None:
     begun = engine.load("pipelines.start").begin(data, path, bool(skip_bad_rows), Terminal())
     for text in begun.splitlines():
         streams.line(text)
-    streams.line(f"Written to {path}. Train: kerakd distill --config {shlex.quote(str(path))}")
+    training = command_line(["kerakd", "distill", "--config", path])
+    streams.line(f"Written to {path}. Train: {training}")

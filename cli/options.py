@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import math
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -254,10 +253,10 @@ as_json = click.option(
 )
 
 
-def trusting(values: dict[str, Any]) -> str:
-    """Return the --trust-module options that a command needs to run these options' code again."""
+def trusting(values: dict[str, Any]) -> list[str]:
+    """Return the words of --trust-module that a command needs to run these options' code again."""
     modules = dict.fromkeys(config.code_of(values).values())
-    return "".join(f" --trust-module {shlex.quote(module)}" for module in modules)
+    return [word for module in modules for word in ("--trust-module", module)]
 
 
 def _trust(context: click.Context, parameter: click.Parameter, names: tuple[str, ...]) -> None:

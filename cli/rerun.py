@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 
 import click
 
 from keras_kd._common.progress import Terminal
+from keras_kd._common.text import command_line
 
 from . import engine, options, output, stopping, streams
 
@@ -29,8 +29,8 @@ def command(folder: str, out: str | None, as_json: bool) -> None:
     """
     whole = Path(folder).resolve()
     new = out or str(whole.parent / f"{whole.name}-again")
-    command_line = f"kerakd distill --resume --out {shlex.quote(new)}"
-    with stopping.with_advice(f"To end the new run, without the comparison: {command_line}"):
+    to_end = command_line(["kerakd", "distill", "--resume", "--out", new])
+    with stopping.with_advice(f"To end the new run, without the comparison: {to_end}"):
         result = engine.load("pipelines.rerun").rerun(folder, new, Terminal())
     if as_json:
         output.show_json(result)

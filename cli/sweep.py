@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +10,7 @@ import click
 
 from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
+from keras_kd._common.text import command_line
 
 from . import engine, options, output, stopping, streams
 
@@ -97,5 +97,5 @@ def command(
     if sweep.best(frame) is not None:
         streams.line(f"Picture: {folder / 'sweep.png'}")
         trust = options.trusting(shared)
-        best = shlex.quote(str(folder / "best.toml"))
-        streams.line(f"Train the best: kerakd distill --config {best}{trust}")
+        best = command_line(["kerakd", "distill", "--config", folder / "best.toml", *trust])
+        streams.line(f"Train the best: {best}")

@@ -1,8 +1,12 @@
-"""Words from outside made safe for where they are shown: a terminal, a spreadsheet."""
+"""Words from outside made safe for where they are shown: a terminal, a shell, a spreadsheet."""
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+import subprocess
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,6 +20,7 @@ _SYSTEM = re.compile(
 FORMULA = ("=", "+", "-", "@")
 # Between these, Keras' errors have their reason; TensorFlow's names its operators in it.
 _BOLD, _PLAIN = "\x1b[1m", "\x1b[0m"
+_OF_WINDOWS = re.compile(r"^[^\"]*[&|<>^(){};,`'$@#%!]")
 _OPERATOR = re.compile(r"\{\{.*?\}\} ?| ?\[Op:\w+\]( name:)?")
 
 
@@ -56,6 +61,17 @@ def reason_of_call(error: Exception) -> str:
     said = str(error).rpartition(_BOLD)[2].partition(_PLAIN)[0]
     lines = _OPERATOR.sub("", said).strip().splitlines()
     return lines[0].strip().rstrip(".") if lines else type(error).__name__
+
+
+def command_line(words: Iterable[object]) -> str:
+    """Return the words of a command as the user's shell takes them: on Windows cmd and PowerShell,
+    elsewhere those of POSIX.
+    """
+    if os.name != "nt":
+        return shlex.join(map(str, words))
+    quoted = [subprocess.list2cmdline([str(word)]) for word in words]
+    # Of words without blanks, it leaves what ends a command or begins a variable.
+    return " ".join(f'"{word}"' if _OF_WINDOWS.search(word) else word for word in quoted)
 
 
 def counted(count: int, what: str) -> str:

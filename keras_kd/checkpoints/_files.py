@@ -8,7 +8,6 @@ import importlib.util
 import json
 import math
 import mmap
-import shlex
 import struct
 import subprocess
 import sys
@@ -23,7 +22,7 @@ import numpy as np
 
 from keras_kd._common.archives import plain_archive
 from keras_kd._common.files import advice
-from keras_kd._common.text import first_line
+from keras_kd._common.text import command_line, first_line
 from keras_kd.checkpoints import _pickles
 from keras_kd.checkpoints._pickles import Refused, Storage, Tensor
 from keras_kd.errors import ModelError
@@ -102,8 +101,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     except _DAMAGE as error:
         if mistaken_files.is_called_as_model(path):
             raise ModelError(
-                f"{path} needs no import: commands read such a model as it is, e.g. `kerakd distill"
-                f" --teacher {shlex.quote(str(path))}`."
+                f"{path} needs no import: commands read such a model as it is, e.g."
+                f" `{command_line(['kerakd', 'distill', '--teacher', path])}`."
             ) from error
         raise ModelError(
             f"{path} can't be read as weights ({first_line(error)[:200]}): download or save it"

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import shlex
 from pathlib import Path
 from typing import Any
 
 from keras_kd import config as configuration
 from keras_kd._common import hardware, run_files
 from keras_kd._common.progress import Terminal
+from keras_kd._common.text import command_line
 from keras_kd.errors import DataError
 from keras_kd.pipelines import distill, run_folder
 from keras_kd.reports import run_records
@@ -47,7 +47,7 @@ def rerun(folder: str | Path, out: str | Path, terminal: Terminal | None = None)
         (terminal or Terminal(quiet=True)).say(f"This run is not logged to {config.log}.")
         config = dataclasses.replace(config, log=None)
     metrics = distill.distill(
-        config, out, terminal, command=f"kerakd rerun {shlex.quote(str(folder))}"
+        config, out, terminal, command=command_line(["kerakd", "rerun", folder])
     )
     then = _facts(before.config.get("made_with", {}), before.metrics)
     now = _facts({**run_folder.versions(), "hardware": hardware.describe()}, metrics)

@@ -6,7 +6,6 @@ import functools
 import importlib.metadata
 import json
 import platform
-import shlex
 import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from keras_kd import config as configuration
 from keras_kd._common import hardware, run_files
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import LOCK, half_written, locked, write_text
+from keras_kd._common.text import command_line
 from keras_kd.errors import ConfigError, KerasKDError, OutputError
 from keras_kd.training import state
 
@@ -226,7 +226,7 @@ def _refuse_used(out: Path, record: Path, options: Mapping[str, Any], resume: bo
     ours = {out / LOCK, *half_written(record)}
     if not resume and any(path not in ours for path in out.iterdir()):
         # The whole command, for callers that have no --resume.
-        command = f"kerakd distill --resume --out {shlex.quote(str(out))}"
+        command = command_line(["kerakd", "distill", "--resume", "--out", out])
         go_on = f", or go on with the run there by `{command}`"
         raise OutputError(
             f"{out} is already in use: choose another --out{go_on * record.exists()}."

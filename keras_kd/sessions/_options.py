@@ -100,8 +100,8 @@ def read_tasks(path: str | Path, offset: float = 0.0) -> tuple[Task, ...]:
         offset: seconds to add, where the times are of a recording that began so much later.
 
     Raises:
-        DataError: it has other columns, no time where one belongs, a time such as 1,200 that may
-            be another, an end before its start, or two tasks of one name.
+        DataError: it has other columns, no rows, no time where one belongs, a time such as 1,200
+            that may be another, an end before its start, or two tasks of one name.
     """
     tasks, lines = [], dict[str, int]()
     for row, line in _lines(path, ("start_s", "end_s", "task"), ("start_s", "end_s")):
@@ -129,6 +129,12 @@ def read_tasks(path: str | Path, offset: float = 0.0) -> tuple[Task, ...]:
                 " begins."
             )
         tasks.append(task)
+    if not tasks:
+        # A recording may have no events, but nobody gives a table of tasks without any.
+        raise DataError(
+            f"{path} has no rows below its column names: add one for each task, or leave --segments"
+            " out."
+        )
     return tuple(tasks)
 
 

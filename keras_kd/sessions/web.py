@@ -10,7 +10,6 @@ from __future__ import annotations
 import html
 import json
 import math
-import shlex
 import shutil
 from collections.abc import Callable
 from http.server import ThreadingHTTPServer
@@ -19,7 +18,7 @@ from typing import Any
 
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.folders import folder_written_whole
-from keras_kd._common.text import encodable
+from keras_kd._common.text import command_line, encodable
 from keras_kd.errors import ModelError, OutputError
 from keras_kd.exporters import bundle
 from keras_kd.runtimes import pixel_check, predictors, stored_spec, tflite_graph
@@ -142,8 +141,8 @@ def _model(path: Path) -> LiteRTModel:
     """The model of a file that a browser can run."""
     if path.suffix != ".tflite":
         raise ModelError(
-            f"A browser runs .tflite files: `kerakd export {shlex.quote(str(path))} --bundle` makes"
-            " one."
+            "A browser runs .tflite files:"
+            f" `{command_line(['kerakd', 'export', path, '--bundle'])}` makes one."
         )
     tflite_graph.require_one_size(path)
     model = LiteRTModel(path)

@@ -6,7 +6,6 @@ Each store is one of `soft_labels`, in a folder that is named after the content 
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
@@ -17,6 +16,7 @@ import numpy as np
 
 from keras_kd._common.files import locked
 from keras_kd._common.folders import cache_folder, private
+from keras_kd._common.text import command_line
 from keras_kd.datasets.sharded import Shards
 from keras_kd.errors import DataError
 from keras_kd.teachers import soft_label_pass, soft_labels
@@ -161,10 +161,11 @@ def require_all(found: ShardSoftLabels) -> None:
         DataError: a shard has none, or one that is damaged or has another key.
     """
     if missing := found.missing():
-        first, store = found.shards.shards[missing[0]].url, shlex.quote(str(found.folder))
+        first = found.shards.shards[missing[0]].url
+        command = command_line(["kerakd", "teach", "--soft-labels", found.folder])
         raise DataError(
             f"{len(missing)} of {len(found.shards.shards)} shards have no soft labels, {first}"
-            f" first: make them with `kerakd teach --soft-labels {store}` on the same data."
+            f" first: make them with `{command}` on the same data."
         )
     for number in range(len(found.shards.shards)):
         found.store(number)

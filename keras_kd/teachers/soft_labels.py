@@ -16,7 +16,6 @@ stopped.
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -25,7 +24,7 @@ import numpy as np
 
 from keras_kd._common.arrays import fingerprint, mapped_array
 from keras_kd._common.checked_files import read_json, read_text
-from keras_kd._common.text import plain_reason
+from keras_kd._common.text import command_line, plain_reason
 from keras_kd.errors import DataError
 from keras_kd.teachers.views import Images, Views
 
@@ -129,8 +128,8 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
         logits = mapped_array(folder / "logits.npy")
     except FileNotFoundError as missing:
         raise DataError(
-            f"No soft labels in {folder}: make them with `kerakd teach --soft-labels "
-            f"{shlex.quote(str(folder))}`."
+            f"No soft labels in {folder}: make them with"
+            f" `{command_line(['kerakd', 'teach', '--soft-labels', folder])}`."
         ) from missing
     except (ValueError, OSError) as damaged:
         raise DataError(

@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 import h5py
 import pytest
 
-from keras_kd._common.text import first_line, plain_reason, reason_of_call
+from keras_kd._common.text import command_line, first_line, plain_reason, reason_of_call
 
 
 @pytest.mark.parametrize(
@@ -70,3 +71,25 @@ def test_other_words_stay_as_they_are(error: Exception, shown: str) -> None:
 def test_of_an_error_of_a_layer_the_reason_is_shown_without_marks(said, shown):
     """A message of an export ended in the escape of the terminal's plain letters."""
     assert reason_of_call(ValueError(said)) == shown
+
+
+@pytest.mark.parametrize(
+    ("words", "posix", "windows"),
+    [
+        (["kerakd", "distill", "--out", "runs/c"], "kerakd distill --out runs/c", None),
+        (["--out", Path("my runs")], "--out 'my runs'", '--out "my runs"'),
+        (["a&b", "$HOME"], "'a&b' '$HOME'", '"a&b" "$HOME"'),
+        (["a,b", "it's"], """a,b 'it'"'"'s'""", '"a,b" "it\'s"'),
+    ],
+)
+def test_a_command_is_quoted_for_the_users_shell(monkeypatch, words, posix, windows):
+    """On Windows it stood in quotes that cmd takes for letters."""
+    assert command_line(words) == posix
+    monkeypatch.setattr(os, "name", "nt")
+    assert command_line([str(word) for word in words]) == (windows or posix)
+
+
+def test_one_function_quotes_commands():
+    root = Path(__file__).parents[2]
+    files = [*(root / "keras_kd").rglob("*.py"), *(root / "cli").rglob("*.py")]
+    assert [file.name for file in files if "shlex" in file.read_text()] == ["text.py"]

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import ast
+import functools
 import re
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from multiprocessing.pool import ThreadPool
 from pathlib import Path
 
 import keras
@@ -13,6 +18,7 @@ import tensorflow as tf
 from keras import layers
 
 import keras_kd
+from keras_kd._common.user_warnings import warn
 from keras_kd.models.spec import ModelSpec
 from keras_kd.runtimes import labels
 
@@ -56,6 +62,34 @@ def test_a_warning_names_the_users_line(name: str, tmp_path: Path) -> None:
     told = [one for one in caught if TOLD.search(str(one.message))]
     assert len(told) == len({str(one.message) for one in told}) > 0
     assert {one.filename for one in told} == {__file__}
+
+
+def _in_a_thread(call: Callable[[], None]) -> None:
+    thread = threading.Thread(target=call)
+    thread.start()
+    thread.join()
+
+
+def _in_a_pool(call: Callable[[], None]) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(call).result()
+
+
+def _in_an_older_pool(call: Callable[[], None]) -> None:
+    with ThreadPool(1) as pool:
+        pool.apply(call)
+
+
+@pytest.mark.parametrize("way", [_in_a_thread, _in_a_pool, _in_an_older_pool])
+def test_a_warning_in_a_thread_names_the_users_line_or_none(
+    way: Callable[[Callable[[], None]], None],
+) -> None:
+    """It named threading.py."""
+    with pytest.warns(UserWarning) as caught:
+        way(functools.partial(warn, "of the library's own thread"))
+        way(lambda: warn("of the user's thread"))
+    assert caught[0].filename in ("sys", "<sys>")
+    assert caught[1].filename == __file__
 
 
 def test_one_function_issues_all_warnings() -> None:

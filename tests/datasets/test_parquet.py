@@ -142,9 +142,12 @@ def test_a_test_file_without_a_column_of_classes_may_be_moved_away(tmp_path: Pat
 
 
 def test_files_of_the_same_bytes_are_told(tmp_path: Path) -> None:
-    """Their images were doubled without a word."""
+    """Their images were doubled without a word; files without rows hold none to double."""
     table = pyarrow.table({"image": [*map(png, pixels(20))], "label": ["sun", "moon"] * 10})
     parquet.write_table(table, tmp_path / "train.parquet")
+    for part in range(2):
+        parquet.write_table(table[:0], tmp_path / f"train-{part}.parquet")
+    assert datasets.passed_over(tmp_path) == ()
     copy = tmp_path / "data" / "train.parquet"
     copy.parent.mkdir()
     shutil.copy(tmp_path / "train.parquet", copy)

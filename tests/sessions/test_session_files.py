@@ -28,6 +28,8 @@ def test_segments_are_read_and_mistakes_named(tmp_path):
         ("start_s,end_s,task\n0,1:2:3:4,a\n", "line 2"),
         ("start_s,end_s,task\n0,1,\n", "line 2"),
         ("", "lacks end_s, start_s, task"),
+        ("start_s,end_s,task\n", "bad.csv has no rows below its column names"),
+        ("start_s,end_s,task\n\n,,\n", "bad.csv has no rows below its column names"),
         ("start_s,end_s,task\n0,10,5,a\n", "line 2: 4 cells for 3 columns"),
         ("start_s,end_s,task,Task\n0,1,a,b\n", "the column task twice"),
         ("start_s,end_s,task\n\n0,1,a\n2,3,b\n5,6, a\n", "line 5: the task 'a' is .*line 3"),

@@ -140,9 +140,13 @@ def remarks(path: Path) -> list[str]:
         *_tree.lacking(files),
         *(
             f"the bytes of {copy} are those of {first}: its images are read twice, leave one"
-            for copy, first in _tree.copies(map(Path, files)).items()
+            for copy, first in _tree.copies(filter(_has_rows, map(Path, files))).items()
         ),
     ]
+
+
+def _has_rows(file: Path) -> bool:
+    return _parquet_files.opened(file).metadata.num_rows > 0
 
 
 def _groups(shards: dict[str, list[Path]], names: list[str]) -> _splitting.Groups:
