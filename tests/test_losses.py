@@ -6,6 +6,7 @@ import math
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.special import log_softmax, rel_entr, softmax
 
@@ -367,3 +368,44 @@ def test_a_devices_share_of_no_images_weighs_nothing():
     assert (
         float(losses.weighted_mean(np.array([1.0, 3.0], np.float32), np.array([1.0, 0.0]))) == 0.5
     )
+
+
+NUMBERS = (np.arange(4) / 4).astype(np.float32)
+MAPS = np.random.default_rng(2).normal(size=(2, 4, 3, 3, 2)).astype(np.float32)
+OF_ARRAYS = {
+    "soft_target_kl": (TEACHER, STUDENT, 3.0),
+    "soft_target_kl_each": (TEACHER, STUDENT, 3.0),
+    "cross_entropy_each": (np.arange(4) % 3, STUDENT, np.float32([1, 2, 3])),
+    "class_weight_each": (np.arange(4) % 3, np.float32([1, 2, 3])),
+    "two_logits": (NUMBERS,),
+    "weighted_mean": (NUMBERS, NUMBERS, True),
+    "squared_error_each": (NUMBERS, NUMBERS[::-1]),
+    "teacher_bounded_each": (NUMBERS, NUMBERS**2, NUMBERS[::-1]),
+    "concordance": (NUMBERS, NUMBERS[::-1] ** 2),
+    "relational_each": (TEACHER, STUDENT),
+    "similarity_each": (TEACHER, STUDENT),
+    "attention_each": tuple(MAPS),
+    "hint_each": tuple(MAPS),
+}
+
+
+def as_lists(values):
+    return [one.tolist() if isinstance(one, np.ndarray) else one for one in values]
+
+
+@pytest.mark.parametrize("name", OF_ARRAYS)
+def test_lists_are_taken_for_the_arrays_that_they_hold(name):
+    """As by Keras' own losses; they ended in an AttributeError."""
+    loss, arrays = getattr(losses, name), OF_ARRAYS[name]
+    np.testing.assert_allclose(loss(*as_lists(arrays)), loss(*arrays), rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", losses.soft_loss_names())
+def test_soft_losses_by_name_take_lists_and_tables(name):
+    loss, labels = losses.soft_loss(name), np.arange(4) % 3
+    expected = loss(labels, TEACHER, STUDENT, 3.0)
+    np.testing.assert_allclose(
+        loss(*as_lists([labels, TEACHER, STUDENT]), temperature=3.0), expected, rtol=1e-6
+    )
+    tables = pd.Series(labels), pd.DataFrame(TEACHER), pd.DataFrame(STUDENT)
+    np.testing.assert_allclose(loss(*tables, 3.0), expected, rtol=1e-6)

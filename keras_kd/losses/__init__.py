@@ -3,8 +3,8 @@
 Notation: z are the teacher's logits and s the student's, both (N, C); T is the temperature; w is
 one weight per image. `labels` has the losses on labels, `values` those on continuous values and
 `relations` those between images. `soft` has the losses on a teacher's logits and `features` those
-on its feature maps. All functions can be imported from here, e.g. `losses.soft_target_kl`. Keras is
-imported when the first function is used.
+on its feature maps. All functions can be imported from here, e.g. `losses.soft_target_kl`; they
+take lists for tensors, as Keras' own losses do. Keras is imported when the first function is used.
 """
 
 from __future__ import annotations
@@ -129,6 +129,7 @@ def soft_loss(text: str) -> Callable[[Any, Any, Any, float], Any]:
             f"The soft_loss {name} has the settings {', '.join(known) or 'none'}. Received: "
             f"{wrong[0]}."
         )
+    loss = _of_array_likes(loss)
     return functools.partial(loss, **settings) if settings else loss
 
 
@@ -141,7 +142,28 @@ def feature_loss(name: str) -> Callable[[Any, Any], Any]:
     Returns:
         A function of teacher's and student's features, which returns float32 (N,).
     """
-    return named_module(features, name).loss
+    return _of_array_likes(named_module(features, name).loss)
+
+
+@functools.cache
+def _of_array_likes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function, which takes lists and tables for tensors."""
+
+    @functools.wraps(function)
+    def called(*arguments: Any, **settings: Any) -> Any:
+        named = {name: _tensor(value) for name, value in settings.items()}
+        return function(*map(_tensor, arguments), **named)
+
+    return called
+
+
+def _tensor(value: Any) -> Any:
+    is_list = isinstance(value, (list, tuple))
+    if not is_list and not type(value).__module__.startswith("pandas."):
+        return value
+    from keras import ops
+
+    return ops.convert_to_tensor(value)
 
 
 def _names(package: ModuleType, group: str | None = None) -> list[str]:
@@ -161,5 +183,6 @@ def __getattr__(name: str) -> Any:
     if not name.startswith("_") and name != "loss":
         for module in _modules():
             if hasattr(module, name):
-                return getattr(module, name)
+                found = getattr(module, name)
+                return _of_array_likes(found) if inspect.isfunction(found) else found
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -241,8 +241,12 @@ class _Objective:
         try:
             options = self.students.options({**self.options, **trial.params})
         except TrainingError as error:
-            # The teacher's, which is trained with the options of all trials and would fail again.
-            raise ConfigError(str(error)) from error
+            # The teacher is trained with the options of all trials: without another one, each
+            # would fail.
+            if "teacher" not in self.dimensions:
+                raise ConfigError(str(error)) from error
+            trial.set_user_attr("error", str(error))
+            raise
         trial.set_user_attr("teacher", options["teacher"])
         try:
             begin = functools.partial(self.begin, own=trial.number)

@@ -11,6 +11,7 @@ from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import splits
 from keras_kd.datasets.splits import Data
+from keras_kd.errors import TrainingError
 from keras_kd.models import sources
 from keras_kd.pipelines import cached_teachers, teacher_setup, unused_options
 from keras_kd.pipelines import plan as planning
@@ -42,6 +43,7 @@ class Trials:
         self._terminal = terminal
         self._data = load_data(self._plan.data, terminal, self._plan.teaching.store)
         self._teachers: dict[str, str] = {}
+        self._failed: dict[str, TrainingError] = {}  # by the teachers' names
         self._supervisions: dict[tuple, Supervision] = {}
         self._remarks: set[str] = set()
 
@@ -85,6 +87,9 @@ class Trials:
 
         A teacher that is trained here is trained with the options that this object was created
         with. The user is told which options have no effect, in each sentence once.
+
+        Raises:
+            TrainingError: the training of a teacher failed, now or before.
         """
         plan = planned(options)
         for remark in unused_options.remarks(plan):
@@ -95,10 +100,20 @@ class Trials:
             return plan.options
         for name in plan.teaching.teachers:
             if sources.is_trainable(name) and name not in self._teachers:
-                path = cached_teachers.trained(self._plan, self._data, name, self._terminal)
-                self._teachers[name] = path.parent.name
+                self._teachers[name] = self._trained(name)
         names = (self._teachers.get(name, name) for name in plan.teaching.teachers)
         return plan.options | {"teacher": configuration.SEPARATOR.join(names)}
+
+    def _trained(self, name: str) -> str:
+        """The name in the cache of a teacher that is trained here, once: it would fail again."""
+        if name in self._failed:
+            raise self._failed[name]
+        try:
+            path = cached_teachers.trained(self._plan, self._data, name, self._terminal)
+        except TrainingError as error:
+            self._failed[name] = error
+            raise
+        return path.parent.name
 
     def _supervised(self, plan: Plan) -> Supervision:
         if plan.teaching.kind == "nobody":
