@@ -113,6 +113,13 @@ def _import_matplotlib() -> None:
         import matplotlib  # noqa: F401
 
 
+def show_shares(axes: Axes) -> None:
+    """Write the ticks of y in percent, and leave no room for shares far outside of 0..1."""
+    low, high = axes.get_ylim()
+    axes.set_ylim(max(low, -0.02), min(high, 1.02))
+    axes.yaxis.set_major_formatter(percent)
+
+
 def percent(share: float, _position: float) -> str:
     """Format a tick, 0..1, in percent."""
     return f"{100 * share:g} %"

@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from keras_kd.reports._drawing import COLOURS, add_legend, drawn, log_scale, percent
+from keras_kd.reports._drawing import COLOURS, add_legend, drawn, log_scale, show_shares
 from keras_kd.reports._drawing import require_picture as require_picture
 
 _MARKS = ("o", "s", "^", "D")
+
+
+def millions(count: float) -> str:
+    """Format a number of operations in millions, those below one by two digits."""
+    return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count / 1e6:.2g} M"
 
 
 def cost_picture(path: str | Path, costs: Mapping[str, tuple[float, float]], title: str) -> None:
@@ -27,13 +32,13 @@ def cost_picture(path: str | Path, costs: Mapping[str, tuple[float, float]], tit
         for (name, (cost, accuracy)), colour in zip(
             costs.items(), COLOURS * len(costs), strict=False
         ):
-            label = f"{name}: {100 * accuracy:.2f} %, {cost / 1e6:,.1f} M"
+            label = f"{name}: {100 * accuracy:.2f} %, {millions(cost)}"
             axes.plot(cost, accuracy, "o", ms=10, color=colour, label=label)
         log_scale(axes, 1e6, " M")
         axes.margins(0.15, 0.25)
         axes.set_title(title, parse_math=False, wrap=True)
         axes.set(xlabel="multiply-accumulates for one image", ylabel="accuracy")
-        axes.yaxis.set_major_formatter(percent)
+        show_shares(axes)
         axes.grid(which="both", alpha=0.3)
         add_legend(axes, "upper left", (0, -0.18))
 
@@ -83,7 +88,7 @@ def tradeoff_picture(
                 axes.set_xlim(0.85 * min(values), 1.18 * max(values))
                 log_scale(axes)
             axes.grid(which="both", alpha=0.3)
-            axes.yaxis.set_major_formatter(percent)
+            show_shares(axes)
         left.set_ylabel("accuracy, with its 95 % interval")
         figure.suptitle(title, parse_math=False, wrap=True)
         add_legend(right, "center left", (1.0, 0.5))

@@ -18,6 +18,7 @@ from keras_kd.reports._drawing import (
     drawn,
     name_ticks,
     percent,
+    show_shares,
 )
 
 if TYPE_CHECKING:
@@ -218,7 +219,8 @@ def reliability_picture(
         )
         upper.set_title(title, parse_math=False, wrap=True)
         upper.set(ylabel="accuracy", xlim=(0, 1), ylim=(0, 1.02))
-        upper.legend(frameon=False, loc="upper left")
+        # Beside the bars, which may be anywhere.
+        figure.legend(loc="outside lower center", ncols=3, frameon=False)
         lower.set(xlabel="confidence of the answer", ylabel="images")
         lower.xaxis.set_major_formatter(percent)
         figure.align_ylabels()
@@ -253,4 +255,4 @@ def _mark_accuracies(axes: Axes, history: pd.DataFrame, teacher_accuracy: float 
         axes.plot(
             best["epoch"], best["val_accuracy"], "o", color=BLUE, ms=8, mfc="none", label=label
         )
-    axes.yaxis.set_major_formatter(percent)
+    show_shares(axes)

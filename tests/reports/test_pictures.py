@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib import colormaps, rc_context
+from matplotlib.figure import Figure
 from PIL import Image
 
 from keras_kd.errors import OutputError
-from keras_kd.reports import comparison_pictures, pictures
+from keras_kd.reports import _drawing, comparison_pictures, pictures
 
 DARKEST_BLUE = (8, 48, 107)  # the top of ColorBrewer's sequential "Blues"
 EXPRESSIONS = ["angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"]
@@ -169,6 +170,27 @@ def test_costs_lie_to_the_right_and_accuracies_above(tmp_path: Path) -> None:
         middles.append((rows[inside].mean(), columns[inside].mean()))
     (teacher_row, teacher_column), (student_row, student_column) = middles
     assert teacher_row < student_row and teacher_column > student_column + 300
+
+
+def test_no_accuracy_above_all_is_shown_and_few_operations_are_no_0() -> None:
+    """Ticks went on to 105 %, and 26,160 multiply-accumulates were 0.0 M."""
+    axes = Figure().subplots()
+    axes.plot([0, 1], [0.75, 1])
+    axes.margins(0.15, 0.25)
+    _drawing.show_shares(axes)
+    assert 0.6 < axes.get_ylim()[0] < 0.75 and axes.get_ylim()[1] == 1.02
+    assert comparison_pictures.millions(26_160) == "0.026 M"
+    assert comparison_pictures.millions(1_234_567_890) == "1,234.6 M"
+
+
+def test_a_reliability_diagrams_legend_covers_no_bar(tmp_path: Path) -> None:
+    bins = {name: [step / 5 for step in range(5)] for name in ("low", "confidence")}
+    bins |= {"high": [step / 5 for step in range(1, 6)], "accuracy": [1] * 5, "count": [9] * 5}
+    pictures.reliability_picture(tmp_path / "r.png", bins, "title")
+    pixels = _pixels(tmp_path / "r.png")
+    rows, columns = np.nonzero(_near(pixels, _hex(_drawing.BLUE)))
+    bars = pixels[rows.min() : int(rows.min() + 0.5 * np.ptp(rows)), columns.min() : columns.max()]
+    assert not (bars.max(axis=2) < 60).any()
 
 
 def test_the_plane_shows_labels_left_and_the_student_right(tmp_path: Path) -> None:
