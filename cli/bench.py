@@ -124,14 +124,10 @@ def _test_images(
     """
     from keras_kd import datasets
 
-    where = datasets.find(data)
-
-    @functools.cache
-    def at(size: Size | None) -> keras_kd.Samples:
-        return datasets.load_found(*where, ("test",), skip_bad_rows, size)["test"]
-
+    source = datasets.DataSet(data, skip_bad_rows)
+    at = functools.cache(lambda size: source.load(("test",), size)["test"])
     skipped = at(None).skipped
-    terminal.notes(datasets.passed_over_found(*where, skip_bad_rows))
+    terminal.notes(source.notes())
     terminal.skipped(skipped)
     return at
 

@@ -5,14 +5,15 @@ import io
 from pathlib import Path
 
 import pytest
+import small_shards
 from PIL import Image
 
 from keras_kd import datasets
 from keras_kd._common import csv_files
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
-from keras_kd.datasets import decoding, splits
-from keras_kd.datasets.readers import _fer2013_csv
+from keras_kd.datasets import decoding, inspection, splits
+from keras_kd.datasets.readers import _fer2013_csv, _shard_index
 from keras_kd.pipelines import plan
 from keras_kd.pipelines.data_loading import load_data
 
@@ -150,6 +151,19 @@ def test_columns_that_may_name_classes_are_looked_at_in_one_reading(
     )
     assert len(datasets.load(tmp_path, "train")) == 16
     assert calls.count(tmp_path / "test.csv") < 20
+
+
+def test_shards_are_indexed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Splits, notes and other sizes each listed them and read the index again."""
+    path, indexed = str(small_shards.write_splits(tmp_path, ".tar")), []
+    entries = _shard_index.entries
+    monkeypatch.setattr(_shard_index, "entries", lambda *of: indexed.append(of) or entries(*of))
+    assert splits.load(path, size=8).image_shape == (8, 8, 1) and len(indexed) == 1
+    assert inspection.inspect(path)["splits"] and len(indexed) == 2
+    source = datasets.DataSet(path)
+    shapes = [source.load(("test",), size)["test"].images.shape[1:] for size in (None, 8, (8, 4))]
+    assert shapes == [(64, 64, 1), (8, 8, 1), (8, 4, 1)] and not source.notes()
+    assert len(indexed) == 3
 
 
 def test_a_run_reads_the_images_of_a_parquet_file_once(

@@ -15,8 +15,9 @@ disk, for help and the README; and
                                                 `load` is then
                                                 `_splitting.one_split(load_splits, SIZE)`
     sources(path) (optional)                    the files that `load` reads
-    training_shards(path, skip_bad_rows, size) (optional)
-                                                the training split where it stays, `sharded.Shards`
+    shards(path, skip_bad_rows, size) (optional)
+                                                {split: sharded.Shards}, of training images that
+                                                stay where they are
     remarks(path) (optional)                    sentences on what was taken to be what
     COUNTS (optional)                           published images per split and class, checked by
                                                 `inspect`; without "validation" those of "train"
@@ -34,6 +35,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
@@ -219,7 +221,114 @@ def _inside(path: Path) -> str:
     return f"it holds {' and '.join(found[:3])}: give that one" if found else ""
 
 
-@_refusals_named()
+class DataSet:
+    """A data set where it lies, looked up once.
+
+    Args:
+        path_or_name: as for `find`.
+        skip_bad_rows: as for `load`.
+
+    Attributes:
+        module: the module that reads it.
+        path: the path to read, or None.
+        form: the module's name.
+
+    Raises:
+        DataError: as for `find`.
+    """
+
+    def __init__(self, path_or_name: str | Path, skip_bad_rows: bool = False) -> None:
+        self.module, self.path = find(path_or_name)
+        self.form = self.module.__name__.rpartition(".")[2]
+        self._skip_bad_rows = skip_bad_rows
+
+    @property
+    def folder(self) -> str:
+        """The name of a folder that is not a known data set; "" for others."""
+        # Resolved: a path such as . has no name of its own.
+        return self.path.resolve().name if self.form == "folder" and self.path else ""
+
+    @_refusals_named()
+    def sources(self) -> list[Path]:
+        """Return the files that the splits are read from; none if the module has no `sources`.
+
+        Raises:
+            DataError: a folder can't be read.
+        """
+        known = self.path is not None and hasattr(self.module, "sources")
+        return self.module.sources(self.path) if known else []
+
+    @cached_property
+    def _shards(self) -> dict[str, Shards]:
+        return self.module.shards(self.path, self._skip_bad_rows, self.module.SIZE)
+
+    @_refusals_named()
+    def shards(self, size: Size | None = None) -> dict[str, Shards] | None:
+        """Return the splits of data that stay in shards, which are indexed once.
+
+        Args:
+            size: as for `datasets.load`.
+
+        Returns:
+            The shards by split; None for other data.
+
+        Raises:
+            DataError: a shard can't be read.
+        """
+        if not hasattr(self.module, "shards"):
+            return None
+        own = self.module.SIZE if size is None else size
+        return {split: shards.at(own) for split, shards in self._shards.items()}
+
+    @_refusals_named()
+    def load(self, splits: Sequence[str], size: Size | None = None) -> dict[str, Samples]:
+        """Load several splits, and read each file once.
+
+        Args:
+            splits: names of splits.
+            size: as for `datasets.load`.
+
+        Returns:
+            Samples by split, each as `datasets.load` returns them.
+
+        Raises:
+            DataError: as for `datasets.load`; or a split is empty.
+        """
+        module, path = self.module, self.path
+        given = (self._skip_bad_rows, module.SIZE if size is None else height_width(size))
+        if shards := self.shards(size):
+            found = {split: shards[split].all() for split in splits}
+        elif hasattr(module, "load_splits"):
+            found = module.load_splits(path, splits, *given)
+        else:
+            found = {split: module.load(path, split, *given) for split in splits}
+        for split, samples in found.items():
+            if not len(samples):
+                first = f"; the first problem: {samples.skipped[0]}" if samples.skipped else ""
+                raise DataError(
+                    f"The {split} split of {path or module.__name__} has no images: add some, or"
+                    f" remove its files so that images of train are held out for it{first}."
+                )
+        return found
+
+    @_refusals_named()
+    def notes(self) -> tuple[str, ...]:
+        """Return one line for each kind of file or folder that is not read, or read by a guess.
+
+        Raises:
+            DataError: a folder or shard can't be read.
+        """
+        module, path = self.module, self.path
+        if path is None:
+            return ()
+        lines = module.remarks(path) if hasattr(module, "remarks") else []
+        if shards := self.shards():
+            lines = [*lines, *shards["train"].notes]
+        if path.is_dir() and hasattr(module, "sources"):
+            lines = [*lines, *_reader("_survey").passed_over(path, module.sources(path))]
+        return tuple(map(printable, lines))
+
+
 def sources(path_or_name: str | Path) -> list[Path]:
     """Return the files that the splits of a data set are read from.
 
@@ -229,8 +338,7 @@ def sources(path_or_name: str | Path) -> list[Path]:
     Returns:
         The paths; empty if the module of the data set has no `sources`.
     """
-    module, path = find(path_or_name)
-    return module.sources(path) if path is not None and hasattr(module, "sources") else []
+    return DataSet(path_or_name).sources()
 
 
 def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
@@ -245,42 +353,9 @@ def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
     Raises:
         DataError: there is no such data set, or a folder or shard can't be read.
     """
-    return passed_over_found(*find(path_or_name))
+    return DataSet(path_or_name).notes()
 
 
-@_refusals_named()
-def passed_over_found(
-    module: ModuleType,
-    path: Path | None,
-    skip_bad_rows: bool = False,
-    shards: Shards | None = None,
-) -> tuple[str, ...]:
-    """Report as `passed_over`, for the results of `find`.
-
-    Args:
-        module: the module of the data set.
-        path: the path to read, or None.
-        skip_bad_rows: as for `load`; matters to data that stay in shards alone.
-        shards: the training split of such data, if it is known already.
-
-    Returns:
-        One line for each kind of file or folder.
-
-    Raises:
-        DataError: a folder or shard can't be read.
-    """
-    if path is None:
-        return ()
-    lines = module.remarks(path) if hasattr(module, "remarks") else []
-    if hasattr(module, "training_shards"):
-        shards = shards or module.training_shards(path, skip_bad_rows, module.SIZE)
-        lines = [*lines, *shards.notes]
-    if path.is_dir() and hasattr(module, "sources"):
-        lines = [*lines, *_reader("_survey").passed_over(path, module.sources(path))]
-    return tuple(map(printable, lines))
-
-
-@_refusals_named()
 def load(
     path_or_name: str | Path, split: str, skip_bad_rows: bool = False, size: Size | None = None
 ) -> Samples:
@@ -303,42 +378,4 @@ def load(
     """
     if split not in SPLITS:
         raise DataError(f"Unknown split {split!r}: expected one of {', '.join(SPLITS)}.")
-    return load_found(*find(path_or_name), (split,), skip_bad_rows, size)[split]
-
-
-@_refusals_named()
-def load_found(
-    module: ModuleType,
-    path: Path | None,
-    splits: Sequence[str],
-    skip_bad_rows: bool,
-    size: Size | None,
-) -> dict[str, Samples]:
-    """Load several splits of what `find` returned, and read each file once.
-
-    Args:
-        module: the module of the data set.
-        path: the path to read, or None.
-        splits: names of splits.
-        skip_bad_rows: as for `load`.
-        size: as for `load`.
-
-    Returns:
-        Samples by split, each as `load` returns them.
-
-    Raises:
-        DataError: as for `load`; or a split is empty.
-    """
-    size = module.SIZE if size is None else height_width(size)
-    if hasattr(module, "load_splits"):
-        found = module.load_splits(path, splits, skip_bad_rows, size)
-    else:
-        found = {split: module.load(path, split, skip_bad_rows, size) for split in splits}
-    for split, samples in found.items():
-        if not len(samples):
-            first = f"; the first problem: {samples.skipped[0]}" if samples.skipped else ""
-            raise DataError(
-                f"The {split} split of {path or module.__name__} has no images: add some, or remove"
-                f" its files so that images of train are held out for it{first}."
-            )
-    return found
+    return DataSet(path_or_name, skip_bad_rows).load((split,), size)[split]

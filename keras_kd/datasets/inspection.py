@@ -68,13 +68,12 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
         DataError: the data is missing or, without `skip_bad_rows`, broken. The message names file
             and row.
     """
-    module, path = datasets.find(path_or_name)
-    found = datasets.load_found(module, path, SPLITS, skip_bad_rows, None)
-    splits = {name: _examined(samples) for name, samples in found.items()}
+    source = datasets.DataSet(path_or_name, skip_bad_rows)
+    splits = {name: _examined(samples) for name, samples in source.load(SPLITS).items()}
     first = splits["train"]
     return {
         "data": str(path_or_name),
-        "data_set": module.__name__.rpartition(".")[2],
+        "data_set": source.form,
         "class_names": list(first.class_names),
         "channels": first.channels,
         "soft_labels": first.soft,
@@ -83,13 +82,11 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
         "copies_across": _across(splits, Looks.copies_of),
         "near_copies_across": _across(splits, Looks.near_copies_of),
         "contradictions": _contradictions(splits.values()),
-        "published": _compared(module, splits),
+        "published": _compared(source.module, splits),
         "traits": dict(
-            Counter(
-                trait for file in datasets.sources(path_or_name) for trait in decoding.traits(file)
-            )
+            Counter(trait for file in source.sources() for trait in decoding.traits(file))
         ),
-        "passed_over": [*datasets.passed_over_found(module, path, skip_bad_rows)],
+        "passed_over": [*source.notes()],
         "skipped": [line for split in splits.values() for line in split.skipped],
     }
 

@@ -6,13 +6,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
 from keras_kd._common.arrays import fingerprint, large_array
 from keras_kd.datasets import Samples, decoding, images
+from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import _parquet_labels, _shard_files, _shard_index, _shard_rows
 from keras_kd.errors import DataError
 
@@ -75,6 +76,10 @@ class Shards:
 
     def __len__(self) -> int:
         return int(self.rows.sum())
+
+    def at(self, size: Size) -> Shards:
+        """The same images, brought to another size as for `datasets.load`."""
+        return replace(self, shape=(*images.height_width(size), self.shape[2]))
 
     @cached_property
     def rows(self) -> np.ndarray:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -167,33 +165,19 @@ def load(path_or_name: str, skip_bad_rows: bool = False, size: Size | None = Non
     Raises:
         DataError: as for `datasets.load`.
     """
-    module, path = datasets.find(path_or_name)
-    stays = hasattr(module, "training_shards")
-    own = module.SIZE if size is None else size
-    shards = module.training_shards(path, skip_bad_rows, own) if stays else None
-    read = datasets.SPLITS[1:] if shards else datasets.SPLITS
-    found = datasets.load_found(module, path, read, skip_bad_rows, size)
-    train = shards.sample() if shards else found["train"]
-    form, folder = form_and_folder(module, path)
-    notes = datasets.passed_over_found(module, path, skip_bad_rows, shards)
-    subsets = getattr(module, "subsets", None)
-    validation, test = found["validation"], found["test"]
-    return Data(form, train, validation, test, subsets, notes, folder, shards)
-
-
-def form_and_folder(module: ModuleType, path: Path | None) -> tuple[str, str]:
-    """Return the names that a data set goes by.
-
-    Args:
-        module: the module that `datasets.find` returned.
-        path: the path that it returned, or None.
-
-    Returns:
-        The name of the data set's form, and the name of its folder or "".
-    """
-    form = module.__name__.rpartition(".")[2]
-    # Resolved: a path such as . has no name of its own.
-    return form, path.resolve().name if form == "folder" and path else ""
+    source = datasets.DataSet(path_or_name, skip_bad_rows)
+    shards = source.shards(size)
+    found = source.load(datasets.SPLITS[1:] if shards else datasets.SPLITS, size)
+    return Data(
+        source.form,
+        shards["train"].sample() if shards else found["train"],
+        found["validation"],
+        found["test"],
+        getattr(source.module, "subsets", None),
+        source.notes(),
+        source.folder,
+        shards["train"] if shards else None,
+    )
 
 
 @dataclass(frozen=True)

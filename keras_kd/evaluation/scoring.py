@@ -12,7 +12,6 @@ import numpy as np
 from keras_kd import datasets, models
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
-from keras_kd.datasets.images import Size
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import ModelError, of_file
 from keras_kd.evaluation import class_order, metrics
@@ -63,18 +62,13 @@ def evaluate(
         predictors.load(path, of_file)
         for path, of_file in zip(paths, stated or [NOTHING] * len(paths), strict=True)
     ]
-    module, where = datasets.find(data)
-    name = module.__name__.rpartition(".")[2]
-    with_subsets = hasattr(module, "subsets") and split == "test"
+    source = datasets.DataSet(data, skip_bad_rows)
+    with_subsets = hasattr(source.module, "subsets") and split == "test"
     parts = datasets.SPLITS if with_subsets else (split,)
-
-    @functools.cache
-    def at(size: Size | None) -> dict[str, Samples]:
-        return datasets.load_found(module, where, parts, skip_bad_rows, size)
-
+    at = functools.cache(functools.partial(source.load, parts))
     shown = [at(member.spec.size) for member in members]
     samples = shown[0]
-    terminal.notes(datasets.passed_over_found(module, where, skip_bad_rows))
+    terminal.notes(source.notes())
     of_split = samples[split]
     terminal.skipped(of_split.skipped)
     members = [
@@ -96,8 +90,8 @@ def evaluate(
     if with_subsets and predictor.tells_classes:
         logits = {part: prediction.logits for part, prediction in predictions.items()}
         train, validation, test = (samples[part] for part in datasets.SPLITS)
-        whole = Data(name, train, validation, test, module.subsets)
-        results[name] = subsets(whole, logits)
+        whole = Data(source.form, train, validation, test, source.module.subsets)
+        results[source.form] = subsets(whole, logits)
     return results
 
 

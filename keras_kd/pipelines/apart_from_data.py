@@ -27,12 +27,14 @@ def require_outside(folder: Path, data: str, mixes: bool = False) -> None:
         DataError: there is no such data set, or it can't be read.
         OutputError: the folder holds images of the data set or, with `mixes`, any of its files.
     """
-    _, path = datasets.find(data)
+    source = datasets.DataSet(data)
+    path = source.path
     if path is None:
         return
-    sources = datasets.sources(data)
     holding = {
-        file.parent for file in sources if mixes or file.suffix.lower() in decoding.suffixes()
+        file.parent
+        for file in source.sources()
+        if mixes or file.suffix.lower() in decoding.suffixes()
     }
     root = path if path.is_dir() else path.parent
     holding = {*holding, path} if mixes else holding - {root}

@@ -17,7 +17,7 @@ from keras_kd._common import run_files
 from keras_kd._common.files import write_text
 from keras_kd._common.markdown import escaped, fenced
 from keras_kd._common.progress import Terminal
-from keras_kd.datasets import Samples, decoding, splits
+from keras_kd.datasets import Samples, decoding
 from keras_kd.datasets.class_names import are_expressions, as_typed
 from keras_kd.datasets.readers import faces
 from keras_kd.errors import ConfigError, of_file
@@ -125,7 +125,6 @@ def _example(settings: ExportSettings, spec: ModelSpec) -> np.ndarray:
 
 def _history(source: Path, spec: ModelSpec, data: str, command: str) -> list[str]:
     """The end of a bundle's card: what the model is for, and the commands that made it."""
-    name, folder = splits.form_and_folder(*datasets.find(data))
     of_run = (
         [f"kerakd distill --config {run_files.OPTIONS} --out run"]
         if options_of_the_run(source)
@@ -133,7 +132,7 @@ def _history(source: Path, spec: ModelSpec, data: str, command: str) -> list[str
     )
     made = fenced("\n".join([*of_run, command]), "sh")
     sections = [
-        *usage.use_and_limits(folder or name, spec.class_names),
+        *usage.use_and_limits(_called(data), spec.class_names),
         "## How it was made",
         made,
     ]
@@ -145,9 +144,14 @@ def _history(source: Path, spec: ModelSpec, data: str, command: str) -> list[str
     return sections
 
 
+def _called(data: str) -> str:
+    """The data set's name for people."""
+    source = datasets.DataSet(data)
+    return source.folder or source.form
+
+
 def _facts(settings: ExportSettings) -> list[str]:
     """Lines of a bundle's card on its data and calibration."""
-    name, folder = splits.form_and_folder(*datasets.find(settings.data))
     ranges = settings.format in (QAT, *exporters.calibrated_names())
     parts = [
         *(["its training images set the ranges of integers"] if ranges else []),
@@ -156,6 +160,6 @@ def _facts(settings: ExportSettings) -> list[str]:
     ]
     none = "- Not calibrated: ECE says how far probabilities are from the share that is right."
     return [
-        f"- Data: {escaped(folder or name)}; {', '.join(parts)}.",
+        f"- Data: {escaped(_called(settings.data))}; {', '.join(parts)}.",
         *([] if settings.calibrate else [none]),
     ]

@@ -135,10 +135,9 @@ def loaded(settings: ExportSettings, split: str, size: Size | None, terminal: Te
     Raises:
         DataError: the split can't be read.
     """
-    module, path = datasets.find(settings.data or "")
-    skip = settings.skip_bad_rows
-    samples = datasets.load_found(module, path, (split,), skip, size)[split]
-    terminal.notes(datasets.passed_over_found(module, path, skip))
+    source = datasets.DataSet(settings.data or "", settings.skip_bad_rows)
+    samples = source.load((split,), size)[split]
+    terminal.notes(source.notes())
     terminal.skipped(samples.skipped)
     return samples
 

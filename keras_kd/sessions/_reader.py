@@ -140,10 +140,9 @@ def load(
         if predictor.assumes_pixels:
             tell(pixel_check.ASSUMED_PIXELS)
         return Reader(predictor, name=known, temperature_in_file=in_file), None
-    module, where = datasets.find(calibrate)
-    size = predictor.spec.size
-    samples = datasets.load_found(module, where, ["validation"], skip_bad_rows, size)["validation"]
-    for line in datasets.passed_over_found(module, where, skip_bad_rows):
+    data = datasets.DataSet(calibrate, skip_bad_rows)
+    samples = data.load(("validation",), predictor.spec.size)["validation"]
+    for line in data.notes():
         tell(f"is calibrated on data with this note: {line}")
     for line in dict.fromkeys(samples.skipped):
         tell(f"is calibrated without what was skipped: {line}")

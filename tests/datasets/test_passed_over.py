@@ -321,8 +321,8 @@ def test_what_the_system_refuses_to_notes_is_an_error_of_the_data(
     """A folder that load does not read may be locked; it was told as one that is written to."""
     for name in ("cat", "dog"):
         write_images(tmp_path / "data" / name, 3)
-    module, where = datasets.find(tmp_path / "data")
+    source = datasets.DataSet(tmp_path / "data")
     refusal = PermissionError(13, "Permission denied", str(tmp_path / "locked"))
     monkeypatch.setattr(os, "scandir", lambda *_: (_ for _ in ()).throw(refusal))
     with pytest.raises(DataError, match=r"locked can't be read \(Permission denied\): check"):
-        datasets.passed_over_found(module, where)
+        source.notes()

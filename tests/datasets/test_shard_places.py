@@ -185,7 +185,7 @@ def test_a_web_server_s_changed_shard_is_found(
     np.testing.assert_array_equal(data.shards.read(0).images, images)
     kind.asked.clear()
     module = datasets.find(f"{url}/faces/")[0]
-    assert module.training_shards(f"{url}/faces/", False, 16) == data.shards
+    assert module.shards(f"{url}/faces/", False, 16)["train"] == data.shards
     # Where no time is told, the content must be looked at.
     assert sorted(kind.asked) == (sorted(os.listdir(folder)) if kind.silent else [])
     # The same number of bytes, in another second.
@@ -193,7 +193,7 @@ def test_a_web_server_s_changed_shard_is_found(
     os.utime(folder / "train-000.tar", (1, 1))
     with pytest.raises(DataError, match=r"train-000\.tar changed since it was indexed"):
         data.shards.read(0)
-    again = module.training_shards(f"{url}/faces/", False, 16)
+    again = module.shards(f"{url}/faces/", False, 16)["train"]
     assert again.shards[1:] == data.shards.shards[1:]
     assert again.image_fingerprint(0) != data.shards.image_fingerprint(0)
     np.testing.assert_array_equal(again.read(0).images, 255 - images)

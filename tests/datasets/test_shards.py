@@ -66,13 +66,13 @@ def test_a_second_start_reads_new_shards_alone(
     on_disk = _shard_files.on_disk
     monkeypatch.setattr(_shard_files, "on_disk", lambda url: read.append(url) or on_disk(url))
     small_shards.write(folder / "train-9.tar", *small_shards.pictures(5, 99))
-    after = datasets.find(str(folder))[0].training_shards(folder, False, 16)
+    after = datasets.find(str(folder))[0].shards(folder, False, 16)["train"]
     assert [Path(url).name for url in read] == ["train-9.tar"]
     assert len(after) == len(before.shards) + 5 and after.shards[:4] == before.shards.shards
     # A changed file of the same size is another shard.
     shutil.copy(folder / "train-001.tar", folder / "train-000.tar")
     os.utime(folder / "train-000.tar", (1, 1))
-    changed = datasets.find(str(folder))[0].training_shards(folder, False, 16)
+    changed = datasets.find(str(folder))[0].shards(folder, False, 16)["train"]
     assert changed.shards[0].content == before.shards.shards[1].content
 
 
@@ -263,13 +263,13 @@ def test_an_image_in_colour_among_gray_ones_of_any_shard_makes_all_rgb(
     small_shards.write_files(folder / "train-9.tar", files, ["dark", "bright"] * 2)
     # Each size is brought to one, too.
     small_shards.write(folder / "train-8.tar", *small_shards.pictures(3, 0, side=20))
-    shards = datasets.find(str(folder))[0].training_shards(folder, skip_bad_rows, 16)
+    shards = datasets.find(str(folder))[0].shards(folder, skip_bad_rows, 16)["train"]
     assert [len(shards.read(number)) for number in range(4)] == [24, 24, 3, 4]
     found = shards.read(3).images
     np.testing.assert_array_equal(found[:2], np.repeat(shown[:2], 3, axis=3))
     assert (found[2] == (255, 0, 0)).all() and shards.read(0).images.shape[3] == 3
     (folder / "train-9.tar").unlink()
-    gray = datasets.find(str(folder))[0].training_shards(folder, skip_bad_rows, 16)
+    gray = datasets.find(str(folder))[0].shards(folder, skip_bad_rows, 16)["train"]
     assert gray.shape == (16, 16, 1)
 
 

@@ -79,26 +79,16 @@ def matches(path: Path) -> bool:
     return not holding or not _table_files.listed(path)
 
 
-def load_splits(
-    path: Path | None, splits: Sequence[str], skip_bad_rows: bool, size: Size
-) -> dict[str, Samples]:
-    """Load several splits whole. Arguments: see `datasets`.
+def load(path: Path | None, split: str, skip_bad_rows: bool = False, size: Size = SIZE) -> Samples:
+    """Load a split whole. Arguments: see `datasets`.
 
     Images are uint8 (N, height, width, 1 or 3). Messages count rows from 0.
     """
-    found = _all(path, skip_bad_rows, size)
-    return {split: found[split].all() for split in splits}
+    return shards(path, skip_bad_rows, size)[split].all()
 
 
-load = _splitting.one_split(load_splits, SIZE)
-
-
-def training_shards(path: Path | None, skip_bad_rows: bool, size: Size) -> Shards:
-    """Return the training split, which stays where it is. Arguments: see `datasets`."""
-    return _all(path, skip_bad_rows, size)["train"]
-
-
-def _all(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards]:
+def shards(path: Path | None, skip_bad_rows: bool, size: Size) -> dict[str, Shards]:
+    """Return the splits, which stay where they are. Arguments: see `datasets`."""
     if path is None:
         raise DataError("shards needs a place: give shards:PLACE, a folder, a pattern or a URL.")
     listed, others = _shard_files.listed(path)
