@@ -78,18 +78,17 @@ def require_kind(kind: OutputKind, name: str, columns: int) -> None:
     """
     if kind == "undecided":
         raise ModelError(
-            f"All numbers of the teacher's output{f' {name!r}' if name else ''} for the first "
-            f"images "
-            "lie in 0..1, and the rows don't sum to 1: they may be logits or sigmoids. Say which "
-            "by Distiller(teacher_output='logits') or 'sigmoids'."
+            output_kinds.unclear(
+                f"of the teacher's output{f' {name!r}' if name else ''} for the first images",
+                "Say which by Distiller(teacher_output='logits') or 'sigmoids'",
+            )
         )
     if kind == "sigmoids" and columns > 1:
         raise ModelError(
             f"The teacher's output{f' {name!r}' if name else ''} is {columns} independent sigmoids "
             "(several classes an image), which have no logits of one class an image: give a "
-            "teacher "
-            "whose last layer has no activation, or a student with one head of one column for each "
-            "class."
+            "teacher whose last layer has no activation, or a student with one head of one column "
+            "for each class."
         )
 
 

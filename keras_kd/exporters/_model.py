@@ -15,8 +15,9 @@ from keras_kd.exporters import _output_kinds
 from keras_kd.models import heads
 from keras_kd.models.inference import COMPUTE_APART, DEPENDS, depends_on_batch
 from keras_kd.models.keras_config import SCOPE
-from keras_kd.models.output_kinds import OutputKind, images_of_noise
+from keras_kd.models.output_kinds import OutputKind, images_of_noise, unclear_number
 from keras_kd.models.spec import ModelSpec, require_whole_pixels
+from keras_kd.models.surgery.copies import INSTEAD_OF_LAMBDA
 from keras_kd.models.surgery.keras_internals import all_layers
 from keras_kd.models.surgery.tracing import with_graph
 
@@ -85,10 +86,11 @@ def for_io(
     kind = _output_kinds.known_of_two_classes(model, stated)
     if kind is None:
         raise ExportError(
-            f"{model.name} gives one number for two classes, and its graph does not show whether"
-            " that is a logit or the probability of the second class: end it in Dense(1), with or"
-            " without activation='sigmoid', state output='logits' or 'probabilities' (--output), or"
-            " export it with io='float'."
+            unclear_number(
+                model.name,
+                "end it in Dense(1), with or without activation='sigmoid', state output='logits'"
+                " or 'probabilities' (--output), or export it with io='float'",
+            )
         )
     both: OutputKind = "logits" if kind == "logits" else "probabilities"
     return heads.in_two_columns(model, kind), both
@@ -219,8 +221,7 @@ def _check_layer(layer: keras.Layer, model: keras.Model) -> None:
     if isinstance(layer, keras.layers.Lambda):
         raise ExportError(
             f"{layer.name} of {model.name} is a Lambda layer, whose function no format can hold"
-            " safely: write it as a layer class, or with keras.ops in the functional"
-            " interface."
+            f" safely: {INSTEAD_OF_LAMBDA}."
         )
 
 

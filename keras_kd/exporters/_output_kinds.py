@@ -66,9 +66,10 @@ def kinds_by_output(
         kinds[name] = output_kinds.kind_of_values(keras.ops.convert_to_numpy(values[name]))
         if needed and kinds[name] in ("sigmoids", "undecided"):
             raise ExportError(
-                f"All numbers of {model.name}{f' in {name!r}' if len(names) > 1 else ''} lie in"
-                " 0..1, and the rows don't sum to 1: they may be logits or independent sigmoids, so"
-                " state output='logits' or output='sigmoids' (--output), or use io='float'."
+                output_kinds.unclear(
+                    f"of {model.name}{f' in {name!r}' if len(names) > 1 else ''}",
+                    "State output='logits' or output='sigmoids' (--output), or use io='float'",
+                )
             )
     return kinds
 
@@ -140,11 +141,13 @@ def of_two_classes(
     inside = bool(found.min() >= 0 and found.max() <= 1)
     second = class_names[1] if class_names else "the second class"
     warn(
-        f"{model.name} gives one number for two classes, and its graph does not show what it is. On"
-        f" {'random pixels' if samples is None else 'the samples'} it lies in"
-        f" {found.min():.3g}..{found.max():.3g}, so it is taken for the"
-        f" {'probability' if inside else 'logit'} of {second}: output='logits' or 'probabilities'"
-        " (--output) states what it is."
+        output_kinds.unclear_number(
+            model.name,
+            f"on {'random pixels' if samples is None else 'the samples'} it lies in"
+            f" {found.min():.3g}..{found.max():.3g}, so it is taken for the"
+            f" {'probability' if inside else 'logit'} of {second}; output='logits' or"
+            " 'probabilities' (--output) states what it is",
+        )
     )
     return "sigmoids" if inside else "logits"
 

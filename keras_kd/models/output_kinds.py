@@ -49,6 +49,38 @@ def kind_of_values(outputs: np.ndarray) -> OutputKind:
     return "log-probabilities" if np.abs(sums - 1).max() < SUM_TOLERANCE else "unknown"
 
 
+def unclear(numbers: str, advice: str) -> str:
+    """Return why it can't be told what numbers are that are "sigmoids" or "undecided".
+
+    Args:
+        numbers: of what, e.g. "of the model".
+        advice: how to say it, a sentence without its end.
+
+    Returns:
+        Two sentences.
+    """
+    return (
+        f"All numbers {numbers} lie in 0..1, and the rows don't sum to 1: they may be logits or"
+        f" independent sigmoids. {advice}."
+    )
+
+
+def unclear_number(model: str, advice: str) -> str:
+    """Return why it can't be told what the one number of a classifier of two classes is.
+
+    Args:
+        model: its name.
+        advice: what follows, without its end.
+
+    Returns:
+        One sentence.
+    """
+    return (
+        f"{model} gives one number for two classes, and its graph does not show whether that is a"
+        f" logit or the probability of the second class: {advice}."
+    )
+
+
 def images_of_noise(shape: tuple[int, ...]) -> np.ndarray:
     """Return images whose outputs show their kind where a user gives none.
 

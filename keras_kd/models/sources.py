@@ -39,7 +39,7 @@ from keras_kd.models.inference import COMPUTE_APART, DEPENDS, depends_on_batch
 from keras_kd.models.output_kinds import images_of_noise
 from keras_kd.models.spec import ModelSpec
 from keras_kd.models.surgery import fine_tuning, weights
-from keras_kd.models.surgery.copies import layers_sharing_a_weight, of_size
+from keras_kd.models.surgery.copies import INSTEAD_OF_LAMBDA, layers_sharing_a_weight, of_size
 from keras_kd.models.surgery.keras_internals import all_layers
 
 APPLICATIONS = "keras:"
@@ -291,8 +291,8 @@ def _problem(model: keras.Model, heads: Heads, input_shape: tuple[int, int, int]
         )
     if hidden := [one.name for one in all_layers(model) if isinstance(one, keras.layers.Lambda)]:
         return (
-            f"has the Lambda layer {hidden[0]}, whose function no file can hold: write it as a"
-            " layer class, or with keras.ops"
+            f"has the Lambda layer {hidden[0]}, whose function no file can hold: "
+            + INSTEAD_OF_LAMBDA
         )
     if pair := layers_sharing_a_weight(model):
         return (

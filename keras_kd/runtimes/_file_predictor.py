@@ -16,7 +16,14 @@ from keras_kd.datasets import images as pixels
 from keras_kd.datasets.class_names import as_typed
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import DataError, ModelError
-from keras_kd.models.output_kinds import VALUES, OutputKind, images_of_noise, kind_of_values
+from keras_kd.models.output_kinds import (
+    VALUES,
+    OutputKind,
+    images_of_noise,
+    kind_of_values,
+    unclear,
+    unclear_number,
+)
 from keras_kd.models.spec import OUTPUTS, ModelSpec
 from keras_kd.runtimes.prediction import Prediction
 from keras_kd.runtimes.stated import NOTHING, Stated
@@ -111,9 +118,7 @@ class FilePredictor:
     def _settle_one_number(self, kind: OutputKind, stated: str | None, told: bool) -> None:
         if kind not in ("sigmoids", "logits") and stated is None and not told:
             raise ModelError(
-                "The model gives one number for two classes, and its graph does not show whether "
-                "that is a logit or the probability of the second class: say so by --output logits "
-                "or --output probabilities."
+                unclear_number("The model", "say so by --output logits or --output probabilities")
             )
         if kind == "sigmoids" and stated == "logits":
             self._tell_contradiction(
@@ -163,10 +168,10 @@ class FilePredictor:
         """Take numbers beyond 0..1 for logits; ask where all are within."""
         if kind_of_values(outputs) in ("sigmoids", "undecided"):
             raise ModelError(
-                f"All {outputs.size} numbers that the model gives for these images lie in 0..1, "
-                f"and "
-                "the rows don't sum to 1: they may be logits or independent sigmoids. If they are "
-                "logits, say so by --output logits; else end the model in softmax."
+                unclear(
+                    "of the model for these images",
+                    "If they are logits, say so by --output logits; else end the model in softmax",
+                )
             )
         self._undecided = not np.isfinite(outputs).all()
 

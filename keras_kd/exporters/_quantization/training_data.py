@@ -81,8 +81,11 @@ def teacher_logits_of_classes(
     kind = stated or output_kinds.kind_of_values(probed)
     if kind in ("sigmoids", "undecided"):
         raise DataError(
-            "All of the teacher's numbers lie in 0..1, and the rows don't sum to 1: if they are"
-            " logits, say so by teacher_output='logits'; independent sigmoids can't be learnt from."
+            output_kinds.unclear(
+                "of the teacher",
+                "If they are logits, say so by teacher_output='logits'; independent sigmoids can't"
+                " be learnt from",
+            )
         )
     if kind != "probabilities":
         return given

@@ -26,6 +26,9 @@ from keras_kd.models.surgery.keras_internals import (
 # Of a layer's largest output: by more than rounding, and where a copy is of another precision.
 _ROUNDING, _PRECISION = 1e-3, 0.25
 
+# What to do with a function that no file may hold, as it would be run.
+INSTEAD_OF_LAMBDA = "write it as a layer class, or with keras.ops in the functional interface"
+
 Replacement = Callable[[keras.Layer], keras.Layer | None]
 
 
@@ -254,7 +257,7 @@ def remade(
     if isinstance(layer, keras.layers.Lambda):
         raise ModelError(
             f"{layer.name} is a Lambda layer, whose function can't be copied or stored safely: "
-            "write it as a layer class, or with keras.ops in the functional interface."
+            f"{INSTEAD_OF_LAMBDA}."
         )
     try:
         return (kind or type(layer)).from_config(changed(layer.get_config()))
