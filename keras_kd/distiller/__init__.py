@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from keras_kd import losses
-from keras_kd.distiller import _backend, _batches, _labels, _metrics, _saving, _settings
+from keras_kd.distiller import _backend, _batches, _labels, _metrics, _models, _saving, _settings
 from keras_kd.distiller._checked_training import CheckedTraining
 from keras_kd.distiller._features import FeatureMatch, Matching
 from keras_kd.distiller._heads import ClassHead, ValueHead
@@ -131,17 +131,17 @@ class Distiller(CheckedTraining):
         teacher_output: output_kinds.OutputKind | None = None,
     ) -> None:
         _backend.refuse_distribution()
-        _settings.require_model("student", student)
-        _settings.warn_of_own_training(student)
+        _models.require_model("student", student)
+        _models.warn_of_own_training(student)
         # compile() scales the loss for float16 by the policy of the model that it is called on.
         # autocast=False: student and teachers cast the images themselves, each to its own
         # precision.
         super().__init__(name="distiller", dtype=_backend.policy(student), autocast=False)
         self.student, self.binary = student, _settings.names(binary)
-        self._columns = _settings.columns_of_heads(student, self.binary)
+        self._columns = _models.columns_of_heads(student, self.binary)
         _backend.require_scope(self)
-        self.teachers = _settings.teachers(student, teacher)
-        _settings.warn_of_order(student, self.teachers)
+        self.teachers = _models.teachers(student, teacher)
+        _models.warn_of_order(student, self.teachers)
         self.teacher = self.teachers[0] if self.teachers else None
         self.teacher_head, self.teacher_output = teacher_head, _settings.output_kind(teacher_output)
         self.temperature, self.alpha, self.beta = temperature, alpha, beta

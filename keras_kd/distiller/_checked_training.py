@@ -17,6 +17,7 @@ from keras_kd.distiller import (
     _label_agreement,
     _labels,
     _metrics,
+    _models,
     _momentum,
     _pixels,
     _same_answers,
@@ -94,7 +95,7 @@ class CheckedTraining(StudentModel):
         for given in measured:
             _metrics.require_no_losses(given, self._columns)
         plain, weighted = [_metrics.of_known_values(given, self._columns) for given in measured]
-        _settings.require_trainable(self.student, self.teachers)
+        _models.require_trainable(self.student, self.teachers)
         super().compile(
             optimizer,
             metrics=plain,
@@ -106,7 +107,7 @@ class CheckedTraining(StudentModel):
         )
         # Only now: compiling may have wrapped it for float16.
         _momentum.require_usable(self.optimizer)
-        _settings.require_one_precision(self.optimizer, self.student)
+        _models.require_one_precision(self.optimizer, self.student)
 
     def fit(
         self,
