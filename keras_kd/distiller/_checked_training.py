@@ -152,14 +152,7 @@ class CheckedTraining(StudentModel):
         x, validation_data = [
             _streams.checked(one, self._check_arrays) for one in (x, validation_data)
         ]
-        own = [FirstBatch(self._live), _same_answers.AnswersCallback()]
-        if isinstance(callbacks, keras.callbacks.CallbackList):
-            # Keras adds no history to such a list, and `fit` returns one.
-            callbacks = keras.callbacks.CallbackList(
-                [*own, callbacks], add_history=True, model=self
-            )
-        else:
-            callbacks = [*own, *keras.tree.flatten(callbacks if callbacks is not None else [])]
+        callbacks = self._with_own_callbacks(callbacks)
         with self._weighing(class_weight), self._leaving_out_checks("train_function", checked):
             if self._checked_before["train_function"] and self._learns_from_teacher:
                 self._warn_of_stored(y)
@@ -169,6 +162,13 @@ class CheckedTraining(StudentModel):
                 shuffle, None, sample_weight, initial_epoch, steps_per_epoch, validation_steps,
                 validation_batch_size, validation_freq,
             )  # fmt: skip
+
+    def _with_own_callbacks(self, callbacks: Any) -> Any:
+        own = [FirstBatch(self._live), _same_answers.AnswersCallback()]
+        if isinstance(callbacks, keras.callbacks.CallbackList):
+            # Keras adds no history to such a list, and `fit` returns one.
+            return keras.callbacks.CallbackList([*own, callbacks], add_history=True, model=self)
+        return [*own, *keras.tree.flatten(callbacks if callbacks is not None else [])]
 
     def evaluate(
         self,

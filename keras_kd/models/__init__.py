@@ -22,7 +22,7 @@ import functools
 from collections.abc import Mapping
 from numbers import Integral
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -109,33 +109,47 @@ def build(
         raise ModelError(f"Unknown model {name!r}: expected one of {', '.join(names())}.")
     module = _modules()[name]
     outputs = _checked(num_classes if heads is None else heads)
-    shape = module.INPUT_SHAPE if input_shape is None else input_shape
-    sizes = [*shape] if np.iterable(shape) else []
-    if len(sizes) != 3 or not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
-        raise ModelError(
-            "input_shape must be height, width and channels, all known. Received:"
-            f" input_shape={shape}."
-        )
-    if seed is not None and not isinstance(seed, Integral):
-        raise ModelError(f"seed must be a whole number. Received: seed={seed!r}.")
-    if dropout is not None and (np.shape(dropout) != (2,) or not all(0 <= r < 1 for r in dropout)):
-        raise ModelError(
-            f"dropout must be two rates of 0 or more and below 1. Received: dropout={dropout}."
-        )
+    shape = _shape(module.INPUT_SHAPE if input_shape is None else input_shape)
+    seed, rates = _seed(seed), _rates(dropout)
     if pretrained is not None and pretrained not in getattr(module, "PRETRAINED", ()):
         offering = ", ".join(other for other in names() if hasattr(_modules()[other], "PRETRAINED"))
         raise ModelError(
             f"Keras offers no weights {pretrained!r} of {name}: choose one of {offering}, or leave"
             " out --pretrained."
         )
-    # NumPy's numbers, as in an array's shape or a highest label, are no numbers to Keras' JSON.
-    height, width, channels = map(int, shape)
-    seed = None if seed is None else int(seed)
-    rates = None if dropout is None else (float(dropout[0]), float(dropout[1]))
-    model = module.build(name, outputs, (height, width, channels), rates, seed)
+    model = module.build(name, outputs, shape, rates, seed)
     if pretrained is not None:
         module.load_pretrained(model)
     return model
+
+
+# Below, NumPy's numbers, as of an array's shape or a highest label, become Python's: to Keras' JSON
+# they are none.
+def _shape(given: Any) -> tuple[int, int, int]:
+    sizes = [*given] if np.iterable(given) else []
+    if len(sizes) != 3 or not all(isinstance(size, Integral) and int(size) > 0 for size in sizes):
+        raise ModelError(
+            "input_shape must be height, width and channels, all known. Received:"
+            f" input_shape={given}."
+        )
+    height, width, channels = map(int, sizes)
+    return height, width, channels
+
+
+def _seed(given: Any) -> int | None:
+    if given is not None and not isinstance(given, Integral):
+        raise ModelError(f"seed must be a whole number. Received: seed={given!r}.")
+    return None if given is None else int(given)
+
+
+def _rates(given: Any) -> tuple[float, float] | None:
+    if given is None:
+        return None
+    if np.shape(given) != (2,) or not all(0 <= rate < 1 for rate in given):
+        raise ModelError(
+            f"dropout must be two rates of 0 or more and below 1. Received: dropout={given}."
+        )
+    return float(given[0]), float(given[1])
 
 
 def _checked(heads: Heads) -> Heads:

@@ -129,10 +129,7 @@ def resolve(config: Config, learner: Literal["student", "teacher"] = "student") 
     config = config.effective()
     _check_names(config)
     _check_hosts(config)
-    for target in configuration.separated(config.log):
-        # TensorBoard's writer would make a folder called `gs:` on this machine.
-        if target.startswith(TENSORBOARD):
-            require_local(target.removeprefix(TENSORBOARD))
+    _check_logs(config)
     matched = [losses.parsed_match(text) for text in configuration.separated(config.match)]
     matches = tuple(FeatureMatch(*parts) for parts in matched)
     loss = _part(config, LossSettings, matches=matches)
@@ -329,6 +326,13 @@ def _check_names(config: Config) -> None:
             raise ConfigError(
                 f"formats must be .tflite formats. Received: formats={config.formats!r}."
             )
+
+
+def _check_logs(config: Config) -> None:
+    for target in configuration.separated(config.log):
+        # TensorBoard's writer would make a folder called `gs:` on this machine.
+        if target.startswith(TENSORBOARD):
+            require_local(target.removeprefix(TENSORBOARD))
 
 
 def _check_hosts(config: Config) -> None:

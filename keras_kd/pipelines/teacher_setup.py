@@ -293,14 +293,7 @@ def soft_labels(
     Returns:
         The opened store.
     """
-    model = teacher.model if teacher else None
-    key = stores.Key(
-        model.fingerprint + teacher.sizes(data.image_shape[:2]) if teacher else "",
-        data.shards.fingerprint if data.shards else stores.image_fingerprint(data.train.images),
-        views.names,
-        data.class_names if model is None or model.tells_classes else (),
-        model.values if model else (),
-    )
+    key = _key(data, views, teacher)
     if data.shards:
         of_shards = shard_soft_labels.soft_labels(teaching, data, teacher, key)
         if teacher is not None:
@@ -310,9 +303,37 @@ def soft_labels(
     folder = teaching.store or cache_folder("soft_labels") / key.short
     if teacher is None:
         store = stores.open_store(folder, key)
-        _tell(stores.remark(store), terminal)
-        return store
-    images, outputs = teacher.training_images(), teacher.columns
+    else:
+        store = _filled(folder, key, teaching, views, teacher, terminal)
+    _tell(stores.remark(store), terminal)
+    if teacher is not None and teaching.verified:
+        images, outputs = teacher.training_images(), teacher.columns
+        stores.verify(store, images, views, outputs, teaching.verified, views.seed)
+    return store
+
+
+def _key(data: Data, views: Views, teacher: Ensemble | None) -> stores.Key:
+    """What a store of the teacher's outputs must hold."""
+    model = teacher.model if teacher else None
+    return stores.Key(
+        model.fingerprint + teacher.sizes(data.image_shape[:2]) if teacher else "",
+        data.shards.fingerprint if data.shards else stores.image_fingerprint(data.train.images),
+        views.names,
+        data.class_names if model is None or model.tells_classes else (),
+        model.values if model else (),
+    )
+
+
+def _filled(
+    folder: Path,
+    key: stores.Key,
+    teaching: TeachingPlan,
+    views: Views,
+    teacher: Ensemble,
+    terminal: Terminal,
+) -> SoftLabels:
+    """The store in a folder, after the pass over the images that it lacks."""
+    images = teacher.training_images()
     with (
         nullcontext() if teaching.store else private(),
         locked(folder, terminal.say),
@@ -324,12 +345,11 @@ def soft_labels(
             if teaching.workers > 1
             else soft_label_pass.in_turn
         )
-        store = soft_label_pass.fill(folder, key, images, views, outputs, advance, compute=compute)
+        store = soft_label_pass.fill(
+            folder, key, images, views, teacher.columns, advance, compute=compute
+        )
     terminal.say(
         f"Soft labels: {len(images)} images x {len(views)} views, "
         f"{time.monotonic() - start:.0f} s: {folder}"
     )
-    _tell(stores.remark(store), terminal)
-    if teaching.verified:
-        stores.verify(store, images, views, outputs, teaching.verified, views.seed)
     return store

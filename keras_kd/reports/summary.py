@@ -28,12 +28,12 @@ def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     names = list(test.get("values", ()))
     titles = SCORE_TITLES if "accuracy" in test else ()
 
-    def scores_of(part: Mapping[str, Any]) -> tuple[str, ...]:
+    def row(
+        name: str, part: Mapping[str, Any], parameters: str, megabytes: str = ""
+    ) -> tuple[str, ...]:
         values = part.get("values", {})
-        concordances = (
-            correlation(values[name]["ccc"]) if name in values else "" for name in names
-        )
-        return (*(class_scores(part) if titles else ()), *concordances)
+        concordances = (correlation(values[one]["ccc"]) if one in values else "" for one in names)
+        return (name, *(class_scores(part) if titles else ()), *concordances, parameters, megabytes)
 
     header = ("model", *titles, *(f"{escaped(name)} CCC" for name in names), "parameters", "MB")
     rows: list[tuple[str, ...]] = [header]
@@ -42,28 +42,13 @@ def summary_rows(metrics: Mapping[str, Any]) -> list[tuple[str, ...]]:
     teacher = metrics.get("teacher")
     if teacher and metrics.get("teacher_test"):
         size = f"{teacher['parameters']:,}" if teacher.get("parameters") else ""
-        rows.append((_as_teacher(teacher["name"]), *scores_of(metrics["teacher_test"]), size, ""))
-    rows.append(
-        (
-            f"{student}, distilled" if teacher else student,
-            *scores_of(metrics["test"]),
-            parameters,
-            "",
-        )
-    )
+        rows.append(row(_as_teacher(teacher["name"]), metrics["teacher_test"], size))
+    rows.append(row(f"{student}, distilled" if teacher else student, test, parameters))
     if metrics.get("baseline_test"):
-        rows.append(
-            (f"{student}, no teacher", *scores_of(metrics["baseline_test"]), parameters, "")
-        )
+        rows.append(row(f"{student}, no teacher", metrics["baseline_test"], parameters))
     for exported in (metrics.get("exported") or {}).values():
-        rows.append(
-            (
-                exported["file"],
-                *scores_of(exported["test"]),
-                parameters,
-                f"{exported['bytes'] / 1e6:.2f}",
-            )
-        )
+        megabytes = f"{exported['bytes'] / 1e6:.2f}"
+        rows.append(row(exported["file"], exported["test"], parameters, megabytes))
     return rows
 
 

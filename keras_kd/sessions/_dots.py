@@ -48,14 +48,7 @@ def dots(
 
     parts = []
     for value in np.arange(low, high + step / 2, step):
-        kind = "zero" if abs(value) < step / 2 else "grid"
-        parts.append(
-            f'<line class="{kind}" x1="{at(value)}" x2="{at(value)}" y1="4" y2="{bottom}"/>'
-        )
-        parts.append(
-            f'<text x="{at(value)}" y="{bottom + 15}"'
-            f' text-anchor="middle">{round(value, 6) + 0:g}</text>'
-        )
+        parts += _grid_line(value, "zero" if abs(value) < step / 2 else "grid", at(value), bottom)
     for number, (name, means) in enumerate(rows):
         middle = 8 + each * (number + 0.5)
         parts.append(
@@ -66,6 +59,13 @@ def dots(
             y = middle + (place - (len(groups) - 1) / 2) * 13
             parts += _dot(mean, group, place, y, at, factor)
     return scrolled(svg(bottom + 22, f"{label}: means and 95 % intervals", parts), label)
+
+
+def _grid_line(value: float, kind: str, x: float, bottom: float) -> list[str]:
+    return [
+        f'<line class="{kind}" x1="{x}" x2="{x}" y1="4" y2="{bottom}"/>',
+        f'<text x="{x}" y="{bottom + 15}" text-anchor="middle">{round(value, 6) + 0:g}</text>',
+    ]
 
 
 def _short(name: str) -> str:

@@ -82,7 +82,6 @@ def train(
         The model in float32 and in its published shape, and its history.
     """
     batches, validation_labels = _batches(job, settings, data)
-
     validation = (data.validation.images, validation_labels)
     steps = batches.steps * job.epochs
     bar = terminal.bar(f"Training {job.title}", steps * batches.batch_size)
@@ -96,10 +95,7 @@ def train(
             log(row)
             after_epoch(row)
 
-        student = initial_model.build(job, settings, data, terminal.say)
-        if job.start:
-            student = batch_statistics.with_factors(student)
-            batch_statistics.set_statistics(student, data.train.images, settings.seed)
+        student = _initial(job, settings, data, terminal)
         distiller = _compiled(job, settings, data, student, steps)
         momenta = batch_norm.shorten_averages(distiller.student, steps)
         chosen = optimizers.schedule_callbacks(settings.schedule, settings.patience)
@@ -118,10 +114,24 @@ def train(
     if len(history) < job.epochs:
         terminal.say(f"{job.title}: stopped after epoch {len(history)} of {job.epochs}")
     batch_norm.set_momenta(distiller.student, momenta)
-    student = expand(precision.with_policy(batch_norm.unfused(distiller.student), "float32"))
+    return _published(distiller.student), history
+
+
+def _initial(job: Job, settings: TrainingSettings, data: Data, terminal: Terminal) -> keras.Model:
+    """The model before its first step; that of a file with the statistics of these images."""
+    student = initial_model.build(job, settings, data, terminal.say)
+    if job.start:
+        student = batch_statistics.with_factors(student)
+        batch_statistics.set_statistics(student, data.train.images, settings.seed)
+    return student
+
+
+def _published(student: keras.Model) -> keras.Model:
+    """A trained model in float32 and in its published shape."""
+    student = expand(precision.with_policy(batch_norm.unfused(student), "float32"))
     for layer in student.layers:
         layer.trainable = True  # Frozen for this training alone.
-    return student, history
+    return student
 
 
 def rehearse(job: Job, settings: TrainingSettings, data: Data) -> None:

@@ -99,7 +99,7 @@ def _mlflow(uri: str, title: str, settings: Mapping[str, Any], folder: Path) -> 
     # MLflow reports its use to its makers unless this is set before it is imported.
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     try:
-        from mlflow.entities import Metric, Param
+        from mlflow.entities import Metric
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
     except ImportError as error:
@@ -107,17 +107,9 @@ def _mlflow(uri: str, title: str, settings: Mapping[str, Any], folder: Path) -> 
 
     advice = "start its server or mend the URI"
     refusals = functools.partial(_refusals, "MLflow", uri, MlflowException, advice)
-    known = folder / "mlflow-run.txt"
     with refusals():
         client = MlflowClient(tracking_uri=uri)
-        if known.is_file():
-            run = known.read_text(encoding="utf-8")
-            _require_run(client, run, uri, known)
-            client.update_run(run, status="RUNNING")
-        else:
-            run = client.create_run(_experiment(client), run_name=title).info.run_id
-            client.log_batch(run, params=[Param(k, str(v)) for k, v in settings.items()])
-            write_text(known, run)
+        run = _begun(client, uri, title, settings, folder / "mlflow-run.txt")
 
     def write(row: dict[str, float]) -> None:
         now, step = round(time.time() * 1000), int(row["epoch"])
@@ -136,6 +128,21 @@ def _mlflow(uri: str, title: str, settings: Mapping[str, Any], folder: Path) -> 
         raise
     with refusals():
         client.set_terminated(run, "FINISHED")
+
+
+def _begun(client: Any, uri: str, title: str, settings: Mapping[str, Any], known: Path) -> str:
+    """The run that a training goes on in, which a file remembers; a new one without it."""
+    from mlflow.entities import Param
+
+    if known.is_file():
+        run = known.read_text(encoding="utf-8")
+        _require_run(client, run, uri, known)
+        client.update_run(run, status="RUNNING")
+        return run
+    run = client.create_run(_experiment(client), run_name=title).info.run_id
+    client.log_batch(run, params=[Param(k, str(v)) for k, v in settings.items()])
+    write_text(known, run)
+    return run
 
 
 def _require_run(client: Any, run: str, uri: str, known: Path) -> None:

@@ -131,6 +131,17 @@ def remarks(root: Path, train: Path, others: Sequence[Path]) -> list[str]:
         )
     if _numbering.are_numbers(classes):
         lines.append(_of_numbers(list(classes)))
+    held_out = len(others) < len(SPLITS) - 1
+    lines += _of_deeper_folders(classes, held_out)
+    if held_out:
+        every = ([*chain(*map(_image_files.image_files, own))] for own in classes.values())
+        lines += _splitting.named_alike(every)
+    return lines
+
+
+def _of_deeper_folders(classes: dict[str, list[Path]], held_out: bool) -> list[str]:
+    """Say that images in folders of a class folder count as its own."""
+    lines = []
     deeper = [file for folders in classes.values() for file in _deeper(folders)]
     masks = [file for file in deeper if file.parent.name.casefold() in _MASKS]
     if masks:
@@ -141,12 +152,8 @@ def remarks(root: Path, train: Path, others: Sequence[Path]) -> list[str]:
     if deeper:
         lie = f"{counted(len(deeper), 'image')} in deeper folders"
         line = f"{lie}, {deeper[0].parent} for one, count as their class folder's"
-        held_out = len(others) < len(SPLITS) - 1
         spread = "; those of one folder, of one person perhaps, may fall into several splits"
         lines.append(line + spread * held_out + _either(classes))
-    if len(others) < len(SPLITS) - 1:
-        every = ([*chain(*map(_image_files.image_files, own))] for own in classes.values())
-        lines += _splitting.named_alike(every)
     return lines
 
 
