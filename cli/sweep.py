@@ -24,8 +24,7 @@ from . import engine, options, output, stopping, streams
     help="Option to vary: KEY=A,B,C to choose from, 'KEY=A;B;C' if the values have commas "
     "('teacher=A;B' is one value, both of them, as of all options that may be given several "
     "times), a TOML list as teacher=['a,b.keras',['C','D']], or KEY=LOW:HIGH or KEY=LOW:HIGH:log "
-    "for a range. May be given several times.  "
-    "[default: the paper's temp=1,2,3,4,5 and "
+    "for a range. May be given several times.  [default: the paper's temp=1,2,3,4,5 and "
     "alpha=0.1,0.15,0.2]",
 )
 @click.option(

@@ -64,16 +64,16 @@ def print_peak_memory(path: str, input_shape: tuple[int, int, int] | None) -> No
     # Imports may have needed more for a moment: 5 sets the mark back to what is in use (man 5
     # proc).
     Path("/proc/self/clear_refs").write_text("5")
-    before = _status("VmHWM")
+    before = _peak()
     run = single_run(Path(path), 1, input_shape)
     for _ in range(WARM_UP):
         run()
-    print(_status("VmHWM") - before)  # noqa: T201
+    print(_peak() - before)  # noqa: T201
 
 
-def _status(name: str) -> int:
-    """Return a line of /proc/self/status in bytes."""
-    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith(name))
+def _peak() -> int:
+    """The most bytes that this process has held."""
+    line = next(line for line in _STATUS.read_text().splitlines() if line.startswith("VmHWM"))
     return int(line.split()[1]) * 1024
 
 

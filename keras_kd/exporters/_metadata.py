@@ -13,7 +13,6 @@ import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_kd.datasets.class_names import LABELS_FILE
-from keras_kd.datasets.pixel_values import USUAL as PIXELS_AS_THEY_ARE
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.runtimes import stored_spec
 from keras_kd.runtimes.tflite_file import packed, unpacked
@@ -32,9 +31,9 @@ def with_metadata(
     name: str,
     description: str,
     class_names: Sequence[str],
-    version: str = "1.0.0",
-    pixels: PixelValues = PIXELS_AS_THEY_ARE,
-    oldest: str = "",
+    version: str,
+    pixels: PixelValues,
+    oldest: str,
 ) -> bytes:
     """Return a `.tflite` file's bytes with metadata, and with labels.txt appended as a zip archive.
 

@@ -28,8 +28,7 @@ def require_classes(name: str, values: Tensor, logits: Tensor) -> None:
     if values.shape[-1] not in (None, logits.shape[-1]):
         raise ModelError(
             f"The {name} are of {values.shape[-1]} classes and the student's logits of "
-            f"{logits.shape[-1]}: "
-            "both need the same classes in the same order."
+            f"{logits.shape[-1]}: both need the same classes in the same order."
         )
 
 

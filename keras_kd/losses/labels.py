@@ -121,8 +121,7 @@ def two_logits(logit: Tensor) -> Tensor:
     if len(logit.shape) == 2 and logit.shape[-1] != 1:
         raise ModelError(
             f"The teacher's logits are of {logit.shape[-1]} classes and the student has one logit "
-            "for two classes: "
-            "expected one or two columns."
+            "for two classes: expected one or two columns."
         )
     logit = ops.reshape(logit, (-1, 1))
     return ops.concatenate([ops.zeros_like(logit), logit], axis=-1)

@@ -52,7 +52,7 @@ def begin(
     return text
 
 
-def suggested(data: Data, path: str, skip_bad_rows: bool = False) -> str:
+def suggested(data: Data, path: str, skip_bad_rows: bool) -> str:
     """Return the text of a configuration file for a data set.
 
     Args:

@@ -42,7 +42,7 @@ neither was done here."""
 
 
 def usage_snippet(
-    file: str, input_shape: tuple[int, int, int], classes: bool = True, values: Sequence[str] = ()
+    file: str, input_shape: tuple[int, int, int], classes: bool, values: Sequence[str]
 ) -> str:
     """Return Python code that runs a .tflite model on `image.png` with LiteRT alone.
 

@@ -222,7 +222,7 @@ class FilePredictor:
         """Return the model's outputs by name, each (N, columns), for images as it takes them."""
         raise NotImplementedError
 
-    def _know(self, widths: dict[str, int], head: str | None = None) -> None:
+    def _know(self, widths: dict[str, int], head: str | None) -> None:
         """Tell classes and values apart by the outputs' widths.
 
         Raises:

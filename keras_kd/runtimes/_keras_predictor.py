@@ -126,7 +126,7 @@ def _replicas(model: keras.Model) -> int:
     return strategy.num_replicas_in_sync if strategy else 1
 
 
-def of_saved_model(path: Path, spec: ModelSpec, head: str | None = None) -> KerasPredictor:
+def of_saved_model(path: Path, spec: ModelSpec, head: str | None) -> KerasPredictor:
     """A SavedModel folder as a predictor."""
     model = saved_model.load(path)
     spec = sized(spec, tuple(model.input_shape[1:]))

@@ -111,8 +111,7 @@ def _of_hub(path: Path) -> list[tuple[str, tuple[str, ...]]]:
         except (ValueError, OSError) as error:
             raise ModelError(
                 f"The class names in {name} beside {path} can't be read ({plain_reason(error)}):"
-                " mend them, or"
-                " remove the file."
+                " mend them, or remove the file."
             ) from error
     return found
 
@@ -127,8 +126,7 @@ def _of_file(file: Path) -> tuple[str, ...] | None:
             return None
         raise ModelError(
             f"{file} can't be read as a list of class names ({plain_reason(error)}):"
-            " mend it (UTF-8), one name a"
-            " line in a .txt, or {name: index} in a .json."
+            " mend it (UTF-8), one name a line in a .txt, or {name: index} in a .json."
         ) from error
 
 

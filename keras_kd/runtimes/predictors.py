@@ -79,7 +79,7 @@ def load(path: str | Path, stated: Stated = NOTHING, precision: str | None = Non
 
 
 def of_keras_file(
-    path: str | Path, stated: Stated = NOTHING, prefix: str = ""
+    path: str | Path, stated: Stated, prefix: str = ""
 ) -> tuple[keras.Model, ModelSpec]:
     """Load a Keras file's own model, to train or to convert it.
 

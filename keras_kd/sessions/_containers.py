@@ -23,8 +23,7 @@ FORMATS = (
 CODECS = (
     "h264,hevc,av1,libdav1d,vp8,vp9,libvpx,libvpx-vp9,mpeg4,msmpeg4v1,msmpeg4v2,msmpeg4,h263,"
     "h263i,h263p,flv,vp6,vp6f,wmv1,wmv2,wmv3,vc1,mpeg1video,mpeg2video,mpegvideo,mjpeg,"
-    "dvvideo,prores,dnxhd,cfhd,theora,rv30,rv40,rawvideo,gif,png,qtrle,huffyuv,ffvhuff,ffv1,"
-    "utvideo"
+    "dvvideo,prores,dnxhd,cfhd,theora,rv30,rv40,rawvideo,gif,png,qtrle,huffyuv,ffvhuff,ffv1,utvideo"
 )
 # avformat.h's AVFMT_TS_DISCONT: times may start again, so that a time does not identify a place in
 # the file.

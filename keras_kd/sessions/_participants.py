@@ -190,8 +190,7 @@ def _session(file: Path) -> tuple[Options, dict[str, Any]]:
     except (ValueError, OSError) as error:
         raise DataError(
             f"{record} can't be read ({plain_reason(error)}):"
-            " run `kerakd analyze --resume` on that recording"
-            " again."
+            " run `kerakd analyze --resume` on that recording again."
         ) from error
     stored = session["options"]
     tasks = tuple(Task(task["start"], task["end"], plain(task["name"])) for task in stored["tasks"])

@@ -134,8 +134,7 @@ def open_store(folder: str | Path, expected: Key | None = None) -> SoftLabels:
     except (ValueError, OSError) as damaged:
         raise DataError(
             f"The soft labels in {folder} are damaged ({plain_reason(damaged)}):"
-            " delete the folder and make them"
-            " again."
+            " delete the folder and make them again."
         ) from damaged
     if logits.dtype != np.float16 or logits.shape[1:] != (len(key.views), key.columns):
         raise DataError(

@@ -62,8 +62,7 @@ def load_pretrained(model: keras.Model) -> None:
     except Exception as error:
         # Keras raises a bare Exception where the network fails.
         raise ModelError(
-            f"The ImageNet weights of mobilenetv2 can't be downloaded "
-            f"({first_line(error)}):"
+            f"The ImageNet weights of mobilenetv2 can't be downloaded ({first_line(error)}):"
             " connect to the network once, put the file where Keras keeps its models, or leave out"
             " --pretrained."
         ) from error
