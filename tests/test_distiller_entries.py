@@ -103,7 +103,7 @@ def test_a_teachers_numbers_in_0_to_1_are_asked_about():
     given = teacher.predict(IMAGES, verbose=0)
     assert given.min() > 0 and given.max() < 1
     batch = {"label": LABELS, "teacher": stored}
-    facts = ["logits or sigmoids", "teacher_output='logits'"]
+    facts = ["logits or independent sigmoids", "teacher_output='logits'"]
     refusal(lambda: first_step(compiled(linear(), teacher), LABELS), ModelError, *facts)
     refusal(lambda: first_step(compiled(linear()), batch), ModelError, *facts)
     kernel = linear().get_weights()[0]

@@ -196,7 +196,7 @@ def test_one_column_does_not_teach_three_classes(activation):
 # --- what is found ---
 @pytest.mark.parametrize("way", [way for way in WAYS if way != "arrays"])
 def test_sigmoids_of_two_classes_that_nobody_stated_are_asked_about(way):
-    facts = ["logits or sigmoids", "teacher_output='logits'"]
+    facts = ["logits or independent sigmoids", "teacher_output='logits'"]
     y = {"label": BINARY, "teacher": expit(MARGINS)}
     refusal(lambda: soft_loss(still(linear(classes=1)), way, y), ModelError, *facts)
     live = still(linear(classes=1), hidden(1, "sigmoid"))
