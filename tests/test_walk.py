@@ -13,7 +13,7 @@ from keras_kd._common import csv_files
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.datasets import decoding, inspection, splits
-from keras_kd.datasets.readers import _fer2013_csv, _shard_index
+from keras_kd.datasets.readers import _fer2013_csv, _parquet_files, _shard_index
 from keras_kd.pipelines import plan
 from keras_kd.pipelines.data_loading import load_data
 
@@ -178,6 +178,12 @@ def test_a_run_reads_the_images_of_a_parquet_file_once(
     parquet_files.write_table(table, tmp_path / "train.parquet")
     decoded, decode = [], decoding.decoded
     monkeypatch.setattr(decoding, "decoded", lambda *of: decoded.append(of) or decode(*of))
+    read, contents = [], _parquet_files.contents
+    monkeypatch.setattr(
+        _parquet_files,
+        "contents",
+        lambda *of: (read.append(row) or row for row in contents(*of)),
+    )
     data = splits.load(str(tmp_path), size=8)
     assert sum(map(len, (data.train, data.validation, data.test))) == 40
-    assert len(decoded) == 40
+    assert len(decoded) == len(read) == 40 and data.image_shape == (8, 8, 1)

@@ -165,11 +165,13 @@ def test_images_are_gray_if_every_one_is_as_in_folders(tmp_path, coloured):
             images[coloured[1]] = colour
         write(tmp_path / f"{split}.parquet", [*map(png, images)], [0, 1, 0, 1], NAMES)
     channels = 3 if coloured else 1
+    at_once = datasets.DataSet(tmp_path).load(datasets.SPLITS, 10)
     for split in datasets.SPLITS:
         expected = np.repeat(gray[..., None], channels, axis=3)
         if coloured and split == coloured[0]:
             expected[coloured[1]] = colour
         np.testing.assert_array_equal(datasets.load(tmp_path, split, size=10).images, expected)
+        np.testing.assert_array_equal(at_once[split].images, expected)
 
 
 @pytest.mark.parametrize("images", [[[1, 2], [3, 4]], [{"file": "a.png"}, {"file": "b.png"}]])

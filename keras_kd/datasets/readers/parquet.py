@@ -23,7 +23,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +77,8 @@ def load_splits(
     _parquet_labels.require_same_names(stated)
     names = _class_names(shards["train"], path, others)
     files = _NamedFiles(path)
-    channels = decoding.channels(_sources(shards, files))
-    shape = (*images.height_width(size), channels)
-    found: dict[str, Samples] = {}
+    read: dict[str, tuple[_Part, np.ndarray, tuple[str, ...]]] = {}
+    unread: dict[str, np.ndarray] = {}
     for owner in dict.fromkeys(split if split in shards else "train" for split in splits):
         cut = [
             split
@@ -96,10 +95,18 @@ def load_splits(
             parts = {split: rows[held_out[split]] for split in cut}
         # A row that is of no split is listed once, with the file's own.
         lost = {owner: unlabelled}
-        source = functools.partial(files.source, split=owner)
-        for split, part in _read(shards[owner], parts, shape, source, skip_bad_rows).items():
-            skipped = (*lost.get(split, ()), *part.skipped)
-            found[split] = Samples(part.images, labels[part.rows], names, None, skipped, part.sizes)
+        source, sides = functools.partial(files.source, split=owner), images.height_width(size)
+        for split, part in _read(shards[owner], parts, sides, source, skip_bad_rows).items():
+            read[split] = part, labels, lost.get(split, ())
+        unread[owner] = np.setdiff1d(np.arange(len(labels)), np.concatenate([*parts.values()]))
+    channels = max(part.channels for part, _, _ in read.values())
+    if channels < 3:
+        channels = decoding.channels(_sources(shards, files, unread))
+    found = {}
+    for split, (part, labels, left_out) in read.items():
+        part.widen(channels)
+        skipped = (*left_out, *part.skipped)
+        found[split] = Samples(part.images, labels[part.rows], names, None, skipped, part.sizes)
     return {split: found[split] for split in splits}
 
 
@@ -114,7 +121,7 @@ def sources(path: Path) -> list[Path]:
         split: [file for file in own if _parquet_files.may_name_files(file)]
         for split, own in shards.items()
     }
-    named = [source for source in _sources(naming, files) if isinstance(source, Path)]
+    named = [source for source in _sources(naming, files, {}) if isinstance(source, Path)]
     return [*every, path / class_names.LABELS_FILE, *named]
 
 
@@ -244,23 +251,46 @@ class _NamedFiles:
             raise _bad_rows.refusal(f"{row.place}: {error}") from error
 
 
-def _sources(shards: dict[str, list[Path]], files: _NamedFiles) -> Iterator[Path | bytes]:
-    """The files or contents of all rows, but for those of which the file can't be found."""
+def _sources(
+    shards: dict[str, list[Path]], files: _NamedFiles, rows: Mapping[str, np.ndarray]
+) -> Iterator[Path | bytes]:
+    """The files or contents of some rows of splits, and of all rows of the other splits, but for
+    those of which the file can't be found.
+    """
     for split, own in shards.items():
-        for row in _parquet_files.contents(own):
+        chosen = rows.get(split)
+        if chosen is not None and not len(chosen):
+            continue
+        for row in _parquet_files.contents(own, chosen):
             with contextlib.suppress(DataError):
                 yield files.source(row, split)
 
 
 class _Part:
-    """Images of some rows, as they are read."""
+    """Images of some rows, as they are read: gray until one is in colour."""
 
-    def __init__(self, rows: np.ndarray, shape: tuple[int, int, int]) -> None:
-        self._rows, self._images = rows, arrays.large_array((len(rows), *shape))
+    def __init__(self, rows: np.ndarray, size: tuple[int, int]) -> None:
+        self._rows, self._size = rows, size
+        self._images: np.ndarray | None = None
         self._kept: list[tuple[int, tuple[int, int]]] = []
         self.skipped: list[str] = []
 
+    @property
+    def channels(self) -> int:
+        """1 or 3; 0 before the first image."""
+        return 0 if self._images is None else self._images.shape[3]
+
+    def widen(self, channels: int) -> None:
+        """Make room for images of so many channels; gray ones become RGB."""
+        if channels <= self.channels:
+            return
+        wide = arrays.large_array((len(self._rows), *self._size, channels))
+        if self._images is not None:
+            wide[:] = self._images
+        self._images = wide
+
     def add(self, row: int, picture: np.ndarray) -> None:
+        self.widen(picture.shape[2])
         shape = self._images.shape[1:]
         self._images[len(self._kept)] = images.fitted(picture[None], shape)[0]
         self._kept.append((row, picture.shape[:2]))
@@ -285,12 +315,12 @@ class _Part:
 def _read(
     shards: list[Path],
     rows: dict[str, np.ndarray],
-    shape: tuple[int, int, int],
+    size: tuple[int, int],
     source: Callable[[Content], Path | bytes],
     skip_bad_rows: bool,
 ) -> dict[str, _Part]:
     """Decode the given rows, sorted, of each split in one pass over the files."""
-    parts = {split: _Part(own, shape) for split, own in rows.items()}
+    parts = {split: _Part(own, size) for split, own in rows.items()}
     splits = {row: split for split, own in rows.items() for row in own.tolist()}
     ordered = sorted(splits)
     found = _parquet_files.contents(shards, np.array(ordered, np.int64))
