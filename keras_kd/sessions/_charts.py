@@ -221,6 +221,16 @@ def _stack(
     return parts
 
 
+def _span(axis: _Axis, spike: Spike, number: int, top: float, bottom: float) -> list[str]:
+    """A moment's time behind the lines, with its number."""
+    left, right = axis.at(spike.start), axis.at(spike.end)
+    middle = f"{(left + right) / 2:.1f}"
+    return [
+        _rect(left, right, top, bottom - top, "", spike.label, "moment"),
+        f'<text class="name" x="{middle}" y="{bottom - 4}">{number}</text>',
+    ]
+
+
 def lines(
     timeline: Timeline,
     columns: Mapping[str, np.ndarray],
@@ -240,10 +250,7 @@ def lines(
         return round(bottom - (min(max(value, low), high) - low) / (high - low) * (bottom - top), 1)
 
     for number, spike in enumerate(marked, start=1):
-        left, right = axis.at(spike.start), axis.at(spike.end)
-        parts.append(_rect(left, right, top, bottom - top, "", spike.label, "moment"))
-        middle = f"{(left + right) / 2:.1f}"
-        parts.append(f'<text class="name" x="{middle}" y="{bottom - 4}">{number}</text>')
+        parts += _span(axis, spike, number, top, bottom)
     for value in (low, 0, high, *([] if limit is None else [limit])):
         words = f"{value:+g}" if value else 0
         # The lowest stands above the times.

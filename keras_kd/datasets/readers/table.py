@@ -203,28 +203,10 @@ def _listed_of(
 ) -> tuple[tuple[str, ...], dict[str, Listing]]:
     # Without rows to learn from, there is nothing to pass over tables for.
     _refuse_unread(path, {"train"} if skip_bad_rows else {*SPLITS}, rows)
-    unknown = set(rows) - set(SPLITS)
-    if not rows:
-        raise DataError(f"{path} has no rows: add one for each image.")
-    if unknown or "train" not in rows:
-        words = ", ".join(word or "'' (empty)" for word in sorted(rows))
-        raise DataError(
-            f"{path} has rows of the splits {words}: expected train, and validation and test where"
-            " there are such; mend the column or the tables' names."
-        )
+    _require_known_splits(path, rows)
     tables = _table_files.by_split(path)
     rows = _table_labels.labelled_splits(tables, _table_labels.cleaned(rows))
-    labels = _numbering.ordered({row.label for row in rows["train"]} - {""})
-    if len(labels) < 2:
-        bad = (
-            f"; {row.place}: {row.problem or 'no class, or several'}"
-            for row in rows["train"]
-            if row.problem or not row.label
-        )
-        raise DataError(
-            f"{path} has fewer than two classes in its training rows, {labels}; nan, and -1 among"
-            f" numbers, stand for no label: add rows of others{next(bad, '')}."
-        )
+    labels = _labels(path, rows["train"])
     listed = _folder(path) / class_names.LABELS_FILE
     named = listed.is_file() and _numbering.are_numbers(labels)
     stated = _numbering.names_of(labels, listed) if named else labels
@@ -240,6 +222,33 @@ def _listed_of(
             " files, or remove its rows."
         )
     return names, listings
+
+
+def _require_known_splits(path: Path, splits: Collection[str]) -> None:
+    if not splits:
+        raise DataError(f"{path} has no rows: add one for each image.")
+    if set(splits) - set(SPLITS) or "train" not in splits:
+        words = ", ".join(word or "'' (empty)" for word in sorted(splits))
+        raise DataError(
+            f"{path} has rows of the splits {words}: expected train, and validation and test where"
+            " there are such; mend the column or the tables' names."
+        )
+
+
+def _labels(path: Path, training: Sequence[_table_labels.Row]) -> list[str]:
+    """The different labels of the training rows, in the order of their classes."""
+    labels = _numbering.ordered({row.label for row in training} - {""})
+    if len(labels) < 2:
+        bad = (
+            f"; {row.place}: {row.problem or 'no class, or several'}"
+            for row in training
+            if row.problem or not row.label
+        )
+        raise DataError(
+            f"{path} has fewer than two classes in its training rows, {labels}; nan, and -1 among"
+            f" numbers, stand for no label: add rows of others{next(bad, '')}."
+        )
+    return labels
 
 
 def _refuse_unread(
