@@ -127,7 +127,7 @@ def _test_images(
     source = datasets.DataSet(data, skip_bad_rows)
     at = functools.cache(lambda size: source.load(("test",), size)["test"])
     skipped = at(None).skipped
-    terminal.notes(source.notes())
+    terminal.notes(source.notes)
     terminal.skipped(skipped)
     return at
 

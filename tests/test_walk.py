@@ -13,9 +13,11 @@ from keras_kd._common import csv_files
 from keras_kd._common.progress import Terminal
 from keras_kd.config import Config
 from keras_kd.datasets import decoding, inspection, splits
-from keras_kd.datasets.readers import _fer2013_csv, _parquet_files, _shard_index
+from keras_kd.datasets.readers import _fer2013_csv, _parquet_files, _shard_index, _survey
 from keras_kd.pipelines import plan
+from keras_kd.pipelines.conversion import loaded
 from keras_kd.pipelines.data_loading import load_data
+from keras_kd.pipelines.export_settings import ExportSettings
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "keras_kd"
@@ -74,6 +76,27 @@ def test_a_run_looks_the_data_sets_form_up_once(monkeypatch: pytest.MonkeyPatch)
     assert len(looked_up) == 1
 
 
+def _write_class_folders(folder: Path) -> None:
+    for number in range(20):
+        file = folder / ["cat", "dog"][number % 2] / f"{number}.png"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (8, 8), number).save(file)
+
+
+def test_an_export_looks_the_data_sets_form_and_notes_up_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Each split, and the card's lines on the data, looked them up again."""
+    looked_up, find, noted, surveyed = [], datasets.find, [], _survey.passed_over
+    monkeypatch.setattr(datasets, "find", lambda path: looked_up.append(path) or find(path))
+    monkeypatch.setattr(_survey, "passed_over", lambda *of: noted.append(of) or surveyed(*of))
+    _write_class_folders(tmp_path / "pets")
+    settings = ExportSettings(data=str(tmp_path / "pets"))
+    for split in datasets.SPLITS:
+        assert len(loaded(settings, split, 8, Terminal(quiet=True))) in (16, 2)
+    assert settings.data_set.called == "pets" and len(looked_up) == len(noted) == 1
+
+
 def _fer2013(folder: Path) -> Path:
     usages = [usage for usage in _fer2013_csv.USAGES for _ in range(14)]
     pixels = " ".join(["7"] * 48 * 48)
@@ -100,10 +123,7 @@ def test_a_run_reads_a_csv_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_a_run_looks_at_each_image_file_twice(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    for number in range(20):
-        file = tmp_path / ["cat", "dog"][number % 2] / f"{number}.png"
-        file.parent.mkdir(exist_ok=True)
-        Image.new("L", (8, 8), number).save(file)
+    _write_class_folders(tmp_path)
     asked, read = [], []
     is_gray, image = decoding.is_gray, decoding.read
     monkeypatch.setattr(decoding, "is_gray", lambda file: asked.append(file) or is_gray(file))
@@ -162,7 +182,7 @@ def test_shards_are_indexed_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert inspection.inspect(path)["splits"] and len(indexed) == 2
     source = datasets.DataSet(path)
     shapes = [source.load(("test",), size)["test"].images.shape[1:] for size in (None, 8, (8, 4))]
-    assert shapes == [(64, 64, 1), (8, 8, 1), (8, 4, 1)] and not source.notes()
+    assert shapes == [(64, 64, 1), (8, 8, 1), (8, 4, 1)] and not source.notes
     assert len(indexed) == 3
 
 

@@ -47,7 +47,7 @@ from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
 from keras_kd._common.modules import summaries as module_summaries
 from keras_kd._common.system_errors import reading_error
-from keras_kd._common.text import printable
+from keras_kd._common.text import encodable, printable
 from keras_kd._common.vocabulary import SPLITS as SPLITS
 from keras_kd.datasets import readers
 from keras_kd.datasets.images import Size, height_width
@@ -248,6 +248,11 @@ class DataSet:
         # Resolved: a path such as . has no name of its own.
         return self.path.resolve().name if self.form == "folder" and self.path else ""
 
+    @property
+    def called(self) -> str:
+        """The data set's name for people: that of its folder if its form has no name."""
+        return encodable(self.folder or self.form)
+
     @_refusals_named()
     def sources(self) -> list[Path]:
         """Return the files that the splits are read from; none if the module has no `sources`.
@@ -311,9 +316,10 @@ class DataSet:
                 )
         return found
 
+    @cached_property
     @_refusals_named()
     def notes(self) -> tuple[str, ...]:
-        """Return one line for each kind of file or folder that is not read, or read by a guess.
+        """One line for each kind of file or folder that is not read, or read by a guess.
 
         Raises:
             DataError: a folder or shard can't be read.
@@ -353,7 +359,7 @@ def passed_over(path_or_name: str | Path) -> tuple[str, ...]:
     Raises:
         DataError: there is no such data set, or a folder or shard can't be read.
     """
-    return DataSet(path_or_name).notes()
+    return DataSet(path_or_name).notes
 
 
 def load(

@@ -86,7 +86,7 @@ def inspect(path_or_name: str | Path, skip_bad_rows: bool = False) -> dict:
         "traits": dict(
             Counter(trait for file in source.sources() for trait in decoding.traits(file))
         ),
-        "passed_over": [*source.notes()],
+        "passed_over": [*source.notes],
         "skipped": [line for split in splits.values() for line in split.skipped],
     }
 

@@ -174,7 +174,7 @@ def load(path_or_name: str, skip_bad_rows: bool = False, size: Size | None = Non
         found["validation"],
         found["test"],
         getattr(source.module, "subsets", None),
-        source.notes(),
+        source.notes,
         source.folder,
         shards["train"] if shards else None,
     )

@@ -68,7 +68,7 @@ def evaluate(
     at = functools.cache(functools.partial(source.load, parts))
     shown = [at(member.spec.size) for member in members]
     samples = shown[0]
-    terminal.notes(source.notes())
+    terminal.notes(source.notes)
     of_split = samples[split]
     terminal.skipped(of_split.skipped)
     members = [

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd import datasets, exporters
+from keras_kd import exporters
 from keras_kd._common import run_files
 from keras_kd._common.files import write_text
 from keras_kd._common.markdown import escaped, fenced
@@ -104,7 +104,7 @@ def write(
         description=description,
         taken=spec.pixels,
         scores=scores,
-        sections=_history(source, spec, settings.data, command),
+        sections=_history(source, spec, settings.data_set.called, command),
         version=settings.model_version or bundle.FIRST_VERSION,
         facts=_facts(settings),
         output=settings.output,
@@ -120,7 +120,7 @@ def _example(settings: ExportSettings, spec: ModelSpec) -> np.ndarray:
         return decoding.read(settings.example)
     if are_expressions(spec.class_names):
         return faces.load(None, "test").images[0]
-    return datasets.load(settings.data, "test", settings.skip_bad_rows).images[0]
+    return settings.data_set.load(("test",))["test"].images[0]
 
 
 def _history(source: Path, spec: ModelSpec, data: str, command: str) -> list[str]:
@@ -132,7 +132,7 @@ def _history(source: Path, spec: ModelSpec, data: str, command: str) -> list[str
     )
     made = fenced("\n".join([*of_run, command]), "sh")
     sections = [
-        *usage.use_and_limits(_called(data), spec.class_names),
+        *usage.use_and_limits(data, spec.class_names),
         "## How it was made",
         made,
     ]
@@ -142,12 +142,6 @@ def _history(source: Path, spec: ModelSpec, data: str, command: str) -> list[str
             f"with."
         )
     return sections
-
-
-def _called(data: str) -> str:
-    """The data set's name for people."""
-    source = datasets.DataSet(data)
-    return source.folder or source.form
 
 
 def _facts(settings: ExportSettings) -> list[str]:
@@ -160,6 +154,6 @@ def _facts(settings: ExportSettings) -> list[str]:
     ]
     none = "- Not calibrated: ECE says how far probabilities are from the share that is right."
     return [
-        f"- Data: {escaped(_called(settings.data))}; {', '.join(parts)}.",
+        f"- Data: {escaped(settings.data_set.called)}; {', '.join(parts)}.",
         *([] if settings.calibrate else [none]),
     ]

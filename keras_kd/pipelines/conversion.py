@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from keras_kd import datasets, exporters
+from keras_kd import exporters
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import shortened
@@ -135,9 +135,8 @@ def loaded(settings: ExportSettings, split: str, size: Size | None, terminal: Te
     Raises:
         DataError: the split can't be read.
     """
-    source = datasets.DataSet(settings.data or "", settings.skip_bad_rows)
-    samples = source.load((split,), size)[split]
-    terminal.notes(source.notes())
+    samples = settings.data_set.load((split,), size)[split]
+    terminal.notes(settings.data_set.notes)
     terminal.skipped(samples.skipped)
     return samples
 

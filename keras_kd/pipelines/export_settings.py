@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras_kd import config, exporters
 from keras_kd._common import run_files
 from keras_kd._common.checked_files import read_text
 from keras_kd._common.text import plain_reason
+from keras_kd.datasets import DataSet
 from keras_kd.errors import ConfigError
 from keras_kd.exporters import bundle, measuring, targets, tuning
 from keras_kd.exporters.quantization_aware import FineTuning
@@ -77,6 +79,11 @@ class ExportSettings:
     layer_errors: Path | None = None
     output: OutputKind | None = None
     skip_bad_rows: bool = False
+
+    @cached_property
+    def data_set(self) -> DataSet:
+        """The data, looked up once; only with `data`."""
+        return DataSet(self.data or "", self.skip_bad_rows)
 
 
 def fine_tuning(model: str | Path, given: Mapping[str, Any]) -> FineTuning:

@@ -142,7 +142,7 @@ def load(
         return Reader(predictor, name=known, temperature_in_file=in_file), None
     data = datasets.DataSet(calibrate, skip_bad_rows)
     samples = data.load(("validation",), predictor.spec.size)["validation"]
-    for line in data.notes():
+    for line in data.notes:
         tell(f"is calibrated on data with this note: {line}")
     for line in dict.fromkeys(samples.skipped):
         tell(f"is calibrated without what was skipped: {line}")

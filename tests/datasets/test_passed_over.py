@@ -325,4 +325,4 @@ def test_what_the_system_refuses_to_notes_is_an_error_of_the_data(
     refusal = PermissionError(13, "Permission denied", str(tmp_path / "locked"))
     monkeypatch.setattr(os, "scandir", lambda *_: (_ for _ in ()).throw(refusal))
     with pytest.raises(DataError, match=r"locked can't be read \(Permission denied\): check"):
-        source.notes()
+        list(source.notes)
