@@ -14,6 +14,26 @@ from keras_kd.sessions import CONFIDENCE, DETECTORS, SCORE, SIDE
 from . import engine, options
 
 
+def _number(names: str, low: float, high: float, default: float, help: str) -> Callable:
+    return click.option(
+        *names.split(),
+        type=click.FloatRange(low, high),
+        default=default,
+        show_default=True,
+        metavar="NUMBER",
+        help=help,
+    )
+
+
+confidence = _number(
+    "--confidence",
+    0,
+    1,
+    CONFIDENCE,
+    "Smallest probability of a label; faces below it are labelled `uncertain`.",
+)
+
+
 def model_options(command: Callable) -> Callable:
     """Add the options that `load` takes; they reach the command as keywords."""
     for option in (
@@ -37,13 +57,7 @@ def model_options(command: Callable) -> Callable:
                 "or an LBP cascade."
             ),
         ),
-        _number(
-            "--confidence",
-            0,
-            1,
-            CONFIDENCE,
-            "Smallest probability of a label; faces below it are labelled `uncertain`.",
-        ),
+        confidence,
         options.from_config("skip_bad_rows"),
         click.option(
             "--calibrate",
@@ -58,17 +72,6 @@ def model_options(command: Callable) -> Callable:
     ):
         command = option(command)
     return command
-
-
-def _number(names: str, low: float, high: float, default: float, help: str) -> Callable:
-    return click.option(
-        *names.split(),
-        type=click.FloatRange(low, high),
-        default=default,
-        show_default=True,
-        metavar="NUMBER",
-        help=help,
-    )
 
 
 def load(

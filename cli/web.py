@@ -9,9 +9,9 @@ import click
 
 from keras_kd._common.folders import cache_folder
 from keras_kd._common.progress import Terminal
-from keras_kd.sessions import CONFIDENCE, SIDE
+from keras_kd.sessions import SIDE
 
-from . import engine, options
+from . import engine, options, sessions
 
 
 @options.command("web")
@@ -37,14 +37,7 @@ from . import engine, options
     metavar="NUMBER",
     help="Width of the crop that the model sees, in widths of the face box.",
 )
-@click.option(
-    "--confidence",
-    type=click.FloatRange(0, 1),
-    default=CONFIDENCE,
-    show_default=True,
-    metavar="NUMBER",
-    help="Smallest probability of a label; faces below it are labelled `uncertain`.",
-)
+@sessions.confidence
 @click.option(
     "--litert-js",
     metavar="DIR",

@@ -9,6 +9,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -111,8 +112,11 @@ class ImageRows:
         return np.memmap(self._file, np.uint8, "c").reshape(-1, *self._shape)
 
 
-def evenly(rows: np.ndarray, count: int) -> np.ndarray:
-    """Return at most `count` rows, spread evenly over all."""
+Rows = TypeVar("Rows", bound=Any)
+
+
+def evenly(rows: Rows, count: int) -> Rows:
+    """Return at most `count` rows of an array, or of samples, spread evenly over all."""
     # Not the first ones: data sets in class folders begin with images of one class.
     return rows[np.linspace(0, len(rows) - 1, min(count, len(rows))).astype(int)]
 

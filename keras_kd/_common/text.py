@@ -79,6 +79,11 @@ def counted(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
+def sides(shape: Iterable[int | None]) -> str:
+    """Return a shape as 64x64x3, an open side of it as any."""
+    return "x".join("any" if side is None else str(side) for side in shape)
+
+
 def csv(table: pd.DataFrame) -> str:
     """Return a table without its index as csv, in which no spreadsheet finds a formula.
 

@@ -47,7 +47,7 @@ from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
 from keras_kd._common.modules import summaries as module_summaries
 from keras_kd._common.system_errors import reading_error
-from keras_kd._common.text import encodable, printable
+from keras_kd._common.text import encodable, printable, sides
 from keras_kd._common.vocabulary import SPLITS as SPLITS
 from keras_kd.datasets import readers
 from keras_kd.datasets.images import Size, height_width
@@ -92,7 +92,7 @@ class Samples:
 
     def __repr__(self) -> str:
         """One line: how many images of which shape, and what is known of them."""
-        shape = "x".join(map(str, self.images.shape[1:]))
+        shape = sides(self.images.shape[1:])
         classes = f"{len(self.class_names)} classes ({', '.join(self.class_names)})"
         values = f", values {', '.join(self.values)}" if self.values else ""
         return f"<Samples: {len(self):,} images {shape}, {classes}{values}>"

@@ -116,7 +116,7 @@ def decoded(content: bytes, name: str) -> np.ndarray:
         DataError: as for `read`.
     """
     if not content:
-        raise DataError(f"{name} can't be read as an image (it is empty): replace or remove it.")
+        raise _empty(name)
     return _pixels(io.BytesIO(content), name)
 
 
@@ -240,9 +240,13 @@ def _check_file(path: Path) -> None:
             f"{path} can't be read ({plain_reason(error)}): replace or remove it."
         ) from error
     if not size:
-        raise DataError(f"{path} can't be read as an image (it is empty): replace or remove it.")
+        raise _empty(path)
     if size > MAX_BYTES:
         raise DataError(f"{path} is {size:,} bytes long, more than {MAX_BYTES:,}: scale it down.")
+
+
+def _empty(name: str | Path) -> DataError:
+    return DataError(f"{name} can't be read as an image (it is empty): replace or remove it.")
 
 
 def _pixels(source: str | Path | io.BytesIO, name: str) -> np.ndarray:

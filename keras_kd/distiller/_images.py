@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from keras_kd._common.resizing import bilinear
+from keras_kd._common.text import sides
 from keras_kd._common.user_warnings import warn
 from keras_kd.errors import ModelError
 from keras_kd.models.output_kinds import images_of_noise
@@ -77,7 +78,7 @@ def warn_of_resizing(
 ) -> None:
     """Warn of a teacher whose images are made of other images, as those of a smaller student."""
     warn(
-        f"The teacher {model.name} takes {_size(expected)} and gets {_size(given)}: batches are"
+        f"The teacher {model.name} takes {sides(expected)} and gets {sides(given)}: batches are"
         " resized for the teacher; images resized from the original pixels would be better."
     )
 
@@ -87,10 +88,6 @@ def _fits(expected: tuple[int | None, ...], given: tuple[int | None, ...]) -> bo
         left == right or None in (left, right) for left, right in zip(expected, given, strict=False)
     ]
     return len(expected) == len(given) and all(alike)
-
-
-def _size(shape: tuple[int | None, ...]) -> str:
-    return "x".join("any" if size is None else str(size) for size in shape)
 
 
 def resized(

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from keras_kd._common.arrays import evenly
 from keras_kd._common.user_warnings import warn
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import as_typed, shortened
@@ -97,7 +98,7 @@ def require_order_of_data(
         ModelError: see `require_plausible`.
     """
     names = samples.class_names
-    some = _spread(samples, max(CHECKED, IMAGES_A_CLASS * len(names)))
+    some = evenly(samples, max(CHECKED, IMAGES_A_CLASS * len(names)))
     require_plausible(predictor.logits(some.images), some.hard_labels, names, other_pixels)
 
 
@@ -197,7 +198,7 @@ def _doubt_statement(
     """Warn where other pixels than the user's, or classes in another order, suit a model far
     better.
     """
-    some = _spread(samples, pixel_check.TRIED)
+    some = evenly(samples, pixel_check.TRIED)
     logits, labels = _by_pixels(predictor, some, names), some.hard_labels
     taken, pixels = predictor.spec.expected_pixels, predictor.stated.pixels
     doubt = None
@@ -235,7 +236,7 @@ def _require_right_pixels(
         What pixels would suit the model if its unnamed classes are in the data's order; None where
         0..255 do.
     """
-    some = _spread(samples, pixel_check.TRIED)
+    some = evenly(samples, pixel_check.TRIED)
     logits = _by_pixels(predictor, some, names)
     channels, labels = predictor.spec.input_shape[2], some.hard_labels
     found = pixel_check.scores(logits, labels, channels, names is not None)
@@ -272,9 +273,3 @@ def _doubtful_names(
         f" images, in the order {order} on {100 * best:.1f} %: check --classes and its list of"
         " labels."
     )
-
-
-def _spread(samples: Samples, count: int) -> Samples:
-    """At most so many of the samples, spread evenly."""
-    # The first ones may all be of one class.
-    return samples[np.linspace(0, len(samples) - 1, min(count, len(samples))).astype(int)]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from keras_kd._common.markdown import chance_note, escaped, table, ties_note
+from keras_kd._common.text import sides
 
 if TYPE_CHECKING:
     from keras_kd.exporters import ExportReport
@@ -54,7 +55,7 @@ def _about_file(
     report: ExportReport, preprocess: Mapping[str, Any], class_names: Sequence[str]
 ) -> list[str]:
     given, outputs = preprocess["input"], preprocess["outputs"]
-    shape = "x".join(map(str, given["shape"][1:]))
+    shape = sides(given["shape"][1:])
     described = [f"`{output}` ({values[-1]} values)" for output, values in outputs.items()]
     return [
         (

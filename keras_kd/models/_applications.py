@@ -9,9 +9,9 @@ import keras
 import numpy as np
 from keras import layers
 
-from keras_kd._common.text import first_line
+from keras_kd._common.text import first_line, sides
 from keras_kd.errors import ModelError
-from keras_kd.models.architectures._parts import Heads, Seeds, head_dropout, outputs, rgb
+from keras_kd.models.architectures._parts import CONNECT, Heads, Seeds, head_dropout, outputs, rgb
 
 
 def names() -> list[str]:
@@ -81,9 +81,6 @@ def _refusal(
 ) -> str:
     reason = first_line(error).rstrip(".")
     if pretrained and "URL" in reason:
-        return (
-            f"The weights {pretrained} of {name} can't be had ({reason}): connect to the network"
-            " once, put the file where Keras keeps its models, or leave out --pretrained."
-        )
-    size = "x".join(map(str, input_shape))
+        return f"The weights {pretrained} of {name} can't be had ({reason}): {CONNECT}."
+    size = sides(input_shape)
     return f"{name} can't be built for images of {size} ({reason}): try a larger --image-size."

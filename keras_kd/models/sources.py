@@ -29,7 +29,7 @@ from keras_kd import models
 from keras_kd._common import trust
 from keras_kd._common.arrays import fingerprint
 from keras_kd._common.files import advice
-from keras_kd._common.text import encodable
+from keras_kd._common.text import encodable, sides
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models import _applications, bundles, keras_file, mistaken_files, trusted_modules
 from keras_kd.models import heads as model_heads
@@ -286,7 +286,7 @@ def _problem(model: keras.Model, heads: Heads, input_shape: tuple[int, int, int]
     )
     if not fits:
         return (
-            f"takes {_shape(taken)}, and the images are {_shape(input_shape)}: let the function"
+            f"takes {sides(taken)}, and the images are {sides(input_shape)}: let the function"
             " take input_shape, or set --image-size"
         )
     if hidden := [one.name for one in all_layers(model) if isinstance(one, keras.layers.Lambda)]:
@@ -319,7 +319,3 @@ def _problem_of_numbers(model: keras.Model) -> str | None:
             " last layer"
         )
     return None if model.trainable_weights else "has nothing that learns: leave layers trainable"
-
-
-def _shape(shape: tuple[int | None, ...]) -> str:
-    return "x".join("any" if size is None else str(size) for size in shape)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import keras
 import numpy as np
 
+from keras_kd._common.text import sides
 from keras_kd.teachers import augmentation
 from keras_kd.teachers.degradation import degraded
 from keras_kd.teachers.views import AtSizes, Views
@@ -65,7 +66,7 @@ class TrainingBatches:
 
     def __repr__(self) -> str:
         """One line: how many images, views and images a step."""
-        shape = "x".join(map(str, self.images.shape[1:]))
+        shape = sides(self.images.shape[1:])
         return (
             f"<TrainingBatches: {len(self.images):,} images {shape}, {len(self.views)} views of "
             f"each, {self.batch_size} a step>"

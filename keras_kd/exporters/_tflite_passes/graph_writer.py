@@ -95,16 +95,13 @@ class GraphWriter:
         weights = self._constant(kernels.astype(np.int8), schema.TensorType.INT8, scales)
         whole = np.round(bias / scales).astype(np.int32)
         offsets = self._constant(whole, schema.TensorType.INT32, scales)
-        options = schema.Conv2DOptionsT()
-        options.strideH = options.strideW = options.dilationHFactor = options.dilationWFactor = 1
-        options.padding = schema.Padding.VALID
+        convolution = _convolution()
         if like is not None:
+            options = convolution.builtinOptions
             options.strideH, options.padding = like.strideH, like.padding
             options.fusedActivationFunction = like.fusedActivationFunction
-        one = schema.OperatorT()
-        one.builtinOptionsType, one.builtinOptions = schema.BuiltinOptions.Conv2DOptions, options
         code = self._code(schema.BuiltinOperator.CONV_2D, _OF_INT8)
-        return self.operator(code, [given, weights, offsets], output, one)
+        return self.operator(code, [given, weights, offsets], output, convolution)
 
     def float_convolution(
         self, given: int, kernel: np.ndarray, bias: np.ndarray, output: int
@@ -112,13 +109,8 @@ class GraphWriter:
         """Convolve float32 without strides and padding, by a kernel (outputs, H, W, inputs)."""
         values = (kernel.astype(np.float32), bias.astype(np.float32))
         constants = [self._constant(one, schema.TensorType.FLOAT32, None) for one in values]
-        options = schema.Conv2DOptionsT()
-        options.strideH = options.strideW = options.dilationHFactor = options.dilationWFactor = 1
-        options.padding = schema.Padding.VALID
-        one = schema.OperatorT()
-        one.builtinOptionsType, one.builtinOptions = schema.BuiltinOptions.Conv2DOptions, options
         code = self._code(schema.BuiltinOperator.CONV_2D, 1)
-        return self.operator(code, [given, *constants], output, one)
+        return self.operator(code, [given, *constants], output, _convolution())
 
     def cast(self, given: int, output: int) -> schema.OperatorT:
         """The same numbers in the type of another tensor."""
@@ -204,3 +196,13 @@ class GraphWriter:
             tensor.quantization.zeroPoint = [zero_point] * len(scales)
         self.graph.tensors.append(tensor)
         return number
+
+
+def _convolution() -> schema.OperatorT:
+    """A convolution without strides and padding, whose tensors are not set."""
+    options = schema.Conv2DOptionsT()
+    options.strideH = options.strideW = options.dilationHFactor = options.dilationWFactor = 1
+    options.padding = schema.Padding.VALID
+    one = schema.OperatorT()
+    one.builtinOptionsType, one.builtinOptions = schema.BuiltinOptions.Conv2DOptions, options
+    return one

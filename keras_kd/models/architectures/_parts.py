@@ -13,6 +13,12 @@ from keras_kd.errors import ModelError
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
+# What to do where weights can't be downloaded.
+CONNECT = (
+    "connect to the network once, put the file where Keras keeps its models, or leave out"
+    " --pretrained"
+)
+
 # What a model gives: the number of logits; or for each named head the number of logits, None for
 # one linear value.
 Heads = int | dict[str, int | None]

@@ -8,6 +8,7 @@ from keras import layers
 from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.models.architectures._parts import (
+    CONNECT,
     Heads,
     Seeds,
     head_dropout,
@@ -63,8 +64,7 @@ def load_pretrained(model: keras.Model) -> None:
         # Keras raises a bare Exception where the network fails.
         raise ModelError(
             f"The ImageNet weights of mobilenetv2 can't be downloaded ({first_line(error)}):"
-            " connect to the network once, put the file where Keras keeps its models, or leave out"
-            " --pretrained."
+            f" {CONNECT}."
         ) from error
     # Keras numbers some of the names, but not the order.
     weighted = (layer for layer in model.layers if layer.weights)

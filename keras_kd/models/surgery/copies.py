@@ -8,7 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_kd._common.text import first_line
+from keras_kd._common.text import first_line, sides
 from keras_kd.errors import ModelError
 from keras_kd.models.inference import differ, unchanged
 from keras_kd.models.surgery import weights
@@ -229,7 +229,7 @@ def of_size(
     except ModelError:
         raise
     except Exception as error:  # Keras raises what its layers raise.
-        size = "x".join(map(str, input_shape))
+        size = sides(input_shape)
         raise ModelError(
             f"{model.name} can't be built for images of {size}"
             f" ({first_line(error).rstrip('.')}): give a larger {option}."

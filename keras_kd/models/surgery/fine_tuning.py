@@ -11,6 +11,7 @@ import keras
 import numpy as np
 from keras import layers
 
+from keras_kd._common.text import sides
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.models import heads as model_heads
@@ -133,7 +134,7 @@ def with_new_head(
     try:
         x = copied(body, renamed, called=called, inputs=image).outputs[0]
     except (ValueError, TypeError) as error:
-        wanted, given = ("x".join(map(str, one)) for one in (model.input_shape[1:], input_shape))
+        wanted, given = map(sides, (model.input_shape[1:], input_shape))
         advice = (
             "set --image-size to its own"
             if len(model.input_shape) == 4
