@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from keras_kd.datasets import splits
-from keras_kd.datasets.readers import folder
+from keras_kd import datasets
 from keras_kd.reports import usage
 
 
@@ -18,4 +17,5 @@ def test_expressions_and_the_law_on_emotion_are_spoken_of_where_the_classes_are_
 
 def test_a_folder_gives_its_data_set_its_name(tmp_path):
     (tmp_path / "fruit").mkdir()
-    assert splits.form_and_folder(folder, tmp_path / "fruit") == ("folder", "fruit")
+    source = datasets.DataSet(f"folder:{tmp_path / 'fruit'}")
+    assert (source.form, source.folder, source.called) == ("folder", "fruit", "fruit")
