@@ -11,7 +11,8 @@ import click
 
 import keras_kd
 from keras_kd._common import text
-from keras_kd._common.files import places_of, require_apart, write_text
+from keras_kd._common.files import require_apart, write_text
+from keras_kd._common.paths import places_of
 from keras_kd._common.progress import Terminal
 
 from . import engine, options, output

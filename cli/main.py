@@ -15,7 +15,7 @@ from keyword import iskeyword
 import click
 
 from keras_kd._common import system_errors
-from keras_kd._common.files import require_local
+from keras_kd._common.paths import require_local
 from keras_kd._common.text import printable
 from keras_kd.errors import ConfigError, KerasKDError, OutputError
 

@@ -17,10 +17,10 @@ from keras_kd._common.files import (
     PARTIAL,
     forced,
     names_forced,
-    require_local,
     require_own_folder,
     temporary_beside,
 )
+from keras_kd._common.paths import require_local
 from keras_kd.errors import OutputError
 
 

@@ -21,7 +21,7 @@ import ml_dtypes
 import numpy as np
 
 from keras_kd._common.archives import plain_archive
-from keras_kd._common.files import advice
+from keras_kd._common.paths import advice
 from keras_kd._common.text import command_line, first_line
 from keras_kd.checkpoints import _pickles
 from keras_kd.checkpoints._pickles import Refused, Storage, Tensor

@@ -13,7 +13,7 @@ from typing import Any
 
 from keras_kd._common import trust
 from keras_kd._common.checked_files import read_text, read_toml
-from keras_kd._common.files import advice
+from keras_kd._common.paths import advice
 from keras_kd._common.text import plain_reason, quoted
 from keras_kd.config._config import Config
 from keras_kd.config._options import SEPARATOR as SEPARATOR

@@ -42,10 +42,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_kd._common.files import advice
 from keras_kd._common.modules import module as named_module
 from keras_kd._common.modules import module_names
 from keras_kd._common.modules import summaries as module_summaries
+from keras_kd._common.paths import advice
 from keras_kd._common.system_errors import reading_error
 from keras_kd._common.text import encodable, printable, sides
 from keras_kd._common.vocabulary import SPLITS as SPLITS

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd._common.arrays import large_array
-from keras_kd._common.files import advice
+from keras_kd._common.paths import advice
 from keras_kd.datasets.duplicates import Looks
 from keras_kd.datasets.readers import _image_files
 from keras_kd.errors import DataError

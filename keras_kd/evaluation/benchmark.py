@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from keras_kd._common.files import advice, shortest_names
+from keras_kd._common.paths import advice, shortest_names
 from keras_kd._common.text import encodable, plain_reason
 from keras_kd.datasets import Samples
 from keras_kd.datasets.images import Size

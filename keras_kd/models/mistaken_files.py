@@ -5,7 +5,8 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 
-from keras_kd._common.files import advice, refuse_special
+from keras_kd._common.files import refuse_special
+from keras_kd._common.paths import advice
 from keras_kd.errors import ModelError
 from keras_kd.models import bundles
 

@@ -28,7 +28,7 @@ import keras
 from keras_kd import models
 from keras_kd._common import trust
 from keras_kd._common.arrays import fingerprint
-from keras_kd._common.files import advice
+from keras_kd._common.paths import advice
 from keras_kd._common.text import encodable, sides
 from keras_kd.errors import ModelError, of_file
 from keras_kd.models import _applications, bundles, keras_file, mistaken_files, trusted_modules

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_kd import datasets
 from keras_kd._common import files
+from keras_kd._common.paths import places_of
 from keras_kd.datasets import decoding
 from keras_kd.errors import OutputError
 
@@ -81,5 +82,5 @@ def require_apart(
         OutputError: one is.
     """
     paths = [Path(path) for path in written if path]
-    files.require_apart(paths, [*read, *files.places_of(data)], names)
+    files.require_apart(paths, [*read, *places_of(data)], names)
     require_files_outside(paths, data)

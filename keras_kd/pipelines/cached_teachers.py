@@ -8,9 +8,10 @@ from typing import Any
 
 from keras_kd import models
 from keras_kd._common.arrays import fingerprint
-from keras_kd._common.files import advice, locked
+from keras_kd._common.files import locked
 from keras_kd._common.folders import cache_folder, private
 from keras_kd._common.identity import identity
+from keras_kd._common.paths import advice
 from keras_kd._common.progress import Terminal
 from keras_kd._common.vocabulary import SHUFFLE_BUFFER
 from keras_kd.datasets import splits

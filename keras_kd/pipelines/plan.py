@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 from keras_kd import config as configuration
 from keras_kd import exporters, losses
 from keras_kd._common import run_files
-from keras_kd._common.files import require_local
+from keras_kd._common.paths import require_local
 from keras_kd._common.vocabulary import TENSORBOARD
 from keras_kd.config import Config
 from keras_kd.datasets.images import Size

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from keras_kd import config as configuration
-from keras_kd._common.files import require_local
+from keras_kd._common.paths import require_local
 from keras_kd.config import Config
 from keras_kd.errors import ConfigError
 from keras_kd.pipelines import statements

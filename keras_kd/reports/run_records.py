@@ -9,8 +9,8 @@ from typing import Any
 
 from keras_kd._common import run_files
 from keras_kd._common.checked_files import read_json, read_text, read_toml
-from keras_kd._common.files import shortest_names
 from keras_kd._common.folders import files_below
+from keras_kd._common.paths import shortest_names
 from keras_kd._common.text import plain_reason
 from keras_kd.datasets.readers import fer2013, rafdb
 from keras_kd.errors import DataError

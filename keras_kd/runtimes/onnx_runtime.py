@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_kd._common.files import advice
+from keras_kd._common.paths import advice
 from keras_kd._common.text import first_line
 from keras_kd.errors import ModelError
 from keras_kd.runtimes import trial

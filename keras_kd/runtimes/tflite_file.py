@@ -12,7 +12,8 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
-from keras_kd._common.files import advice, refuse_special
+from keras_kd._common.files import refuse_special
+from keras_kd._common.paths import advice
 from keras_kd._common.text import plain_reason
 from keras_kd.errors import ModelError
 

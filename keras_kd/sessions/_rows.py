@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from keras_kd._common.files import advice, refuse_special
+from keras_kd._common.files import refuse_special
+from keras_kd._common.paths import advice
 from keras_kd._common.text import plain_reason
 from keras_kd.errors import DataError
 from keras_kd.sessions._options import LONGEST

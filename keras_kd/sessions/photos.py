@@ -13,7 +13,8 @@ import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
-from keras_kd._common.files import advice, require_apart, written_whole
+from keras_kd._common.files import require_apart, written_whole
+from keras_kd._common.paths import advice
 from keras_kd._common.text import encodable
 from keras_kd._common.user_warnings import warn
 from keras_kd.datasets import decoding, images

@@ -17,7 +17,7 @@ import fault_power
 import numpy as np
 import pytest
 
-from keras_kd._common import arrays, files, folders
+from keras_kd._common import arrays, files, folders, paths
 from keras_kd._common.arrays import ImageRows, read_ahead
 from keras_kd.errors import OutputError
 
@@ -225,7 +225,7 @@ def test_a_cache_of_another_user_is_refused(tmp_path, monkeypatch):
 
 WRITERS = """
 from pathlib import Path
-from keras_kd._common import files, folders
+from keras_kd._common import files, paths, folders
 files.write_text("result.txt", "a")
 for _ in range(2):
     with folders.folder_written_whole(Path("page"), ("index.html",)) as made:
@@ -297,12 +297,12 @@ def test_the_working_folder_is_told_where_nothing_lies_alone(
     """As of a folder of --unlabeled that is there and holds no picture."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "empty").mkdir()
-    assert files.advice("empty", "give pictures") == "give pictures"
-    assert files.advice("none", "give pictures").endswith(f"from the working folder, {tmp_path}")
+    assert paths.advice("empty", "give pictures") == "give pictures"
+    assert paths.advice("none", "give pictures").endswith(f"from the working folder, {tmp_path}")
 
 
 @pytest.mark.parametrize(
-    ("paths", "names"),
+    ("given", "names"),
     [
         (["a/x.tflite", "b/y.tflite"], ["x.tflite", "y.tflite"]),
         (["a/run/x", "b/run/x", "b/y"], ["a/run/x", "b/run/x", "y"]),
@@ -313,7 +313,7 @@ def test_the_working_folder_is_told_where_nothing_lies_alone(
         (["runs/b/", "b"], ["runs/b", "folder/b"]),
     ],
 )
-def test_names_are_as_long_as_they_have_to_be(paths, names, tmp_path, monkeypatch) -> None:
+def test_names_are_as_long_as_they_have_to_be(given, names, tmp_path, monkeypatch) -> None:
     (tmp_path / "folder").mkdir()
     monkeypatch.chdir(tmp_path / "folder")
-    assert files.shortest_names(paths) == [str(Path(name)) for name in names]
+    assert paths.shortest_names(given) == [str(Path(name)) for name in names]

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_kd._common import arrays
-from keras_kd._common.files import is_address
+from keras_kd._common.paths import is_address
 from keras_kd.datasets import decoding, images
 from keras_kd.datasets.readers import _bad_rows, _tree
 from keras_kd.datasets.readers._pixel_numbers import PixelRow
