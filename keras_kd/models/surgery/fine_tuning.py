@@ -134,15 +134,7 @@ def with_new_head(
     try:
         x = copied(body, renamed, called=called, inputs=image).outputs[0]
     except (ValueError, TypeError) as error:
-        wanted, given = map(sides, (model.input_shape[1:], input_shape))
-        advice = (
-            "set --image-size to its own"
-            if len(model.input_shape) == 4
-            else "give a model of images, (height, width, channels)"
-        )
-        raise ModelError(
-            f"{model.name} takes inputs of {wanted} and can't be rebuilt for {given}: {advice}."
-        ) from error
+        raise ModelError(_not_rebuilt(model, input_shape)) from error
     if len(x.shape) == 4:
         x = layers.GlobalAveragePooling2D(name="features")(x)
     return keras.Model(image, outputs(x, heads, "logits", Seeds(seed)), name=model.name)
@@ -184,6 +176,16 @@ def _features(model: keras.Model) -> keras.KerasTensor:
             "activation. Give the network without its head."
         )
     return features
+
+
+def _not_rebuilt(model: keras.Model, input_shape: tuple[int, int, int]) -> str:
+    wanted, given = map(sides, (model.input_shape[1:], input_shape))
+    advice = (
+        "set --image-size to its own"
+        if len(model.input_shape) == 4
+        else "give a model of images, (height, width, channels)"
+    )
+    return f"{model.name} takes inputs of {wanted} and can't be rebuilt for {given}: {advice}."
 
 
 def keep_head(source: keras.Model, target: keras.Model, order: Sequence[int] | None = None) -> None:
