@@ -179,13 +179,29 @@ def outputs_by_name(model: keras.Model, image: tf.Tensor) -> dict[str, tf.Tensor
     """Compute a model's outputs in inference mode, by name.
 
     Raises:
-        ExportError: the model can't compute as many images at once.
+        ExportError: the model can't compute as many images at once, or not even one.
     """
     try:
         return heads.by_name(model, model(image, training=False))
     except (tf.errors.OpError, ValueError) as error:  # of TensorFlow, and of Keras' layers
+        _require_one(model, image[:1])
         raise ExportError(
             f"{model.name} can't compute {image.shape[0]} images at once"
             f" ({reason_of_call(error)}): build it so that each image is computed without the"
             " others, e.g. with axes of one place between those that are added."
+        ) from error
+
+
+def _require_one(model: keras.Model, image: tf.Tensor) -> None:
+    """Refuse a model that can't compute one image either, so that their number isn't the cause;
+    nothing of one that was built for another number.
+    """
+    if model.inputs[0].shape[0] not in (None, 1):
+        return
+    try:
+        model(image, training=False)
+    except (tf.errors.OpError, ValueError) as error:
+        raise ExportError(
+            f"{model.name} can't compute an image of {tuple(image.shape[1:])}"
+            f" ({reason_of_call(error)}): mend the layer that says so."
         ) from error

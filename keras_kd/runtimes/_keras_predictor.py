@@ -144,19 +144,25 @@ def of_saved_model(path: Path, spec: ModelSpec, head: str | None) -> KerasPredic
 def _require_steady(predictor: KerasPredictor) -> None:
     """Refuse a folder whose outputs for the same images differ, which its graph does not show."""
     noise = np.random.default_rng(0).integers(0, 256, (4, *predictor.spec.input_shape), np.uint8)
-    # Untouched outputs, as whether they are logits is not decided yet.
+
+    def computed(images: np.ndarray) -> np.ndarray:
+        # Untouched outputs, as whether they are logits is not decided yet.
+        return np.concatenate([*predictor._outputs(shown(images, predictor.spec)).values()], -1)
+
     try:
-        first, second = (
-            np.concatenate([*predictor._outputs(shown(noise, predictor.spec)).values()], axis=-1)
-            for _ in range(2)
-        )
-    except Exception as error:
-        # Foreign operations raise anything, and Keras adds to it.
-        reason = first_line(error, "failed due to: ")
+        first, second = computed(noise), computed(noise)
+    except Exception as error:  # Foreign operations raise anything.
+        size = "x".join(map(str, predictor.spec.input_shape))
+        try:
+            computed(noise[:1])
+        except Exception as alone:
+            raise ModelError(
+                f"The SavedModel can't compute an image of {size} ({_reason(alone)}): state the"
+                " size that it was made for by --input, or mend the function that is exported."
+            ) from alone
         raise ModelError(
-            f"The SavedModel can't compute {len(noise)} images of {predictor.spec.input_shape} at"
-            f" once ({reason.partition(' for ')[0]}): state the size that it was made for by"
-            " --input, or export a function of any number of images."
+            f"The SavedModel can't compute {len(noise)} images of {size} at once"
+            f" ({_reason(error)}): export a function of any number of images."
         ) from error
     # An untrained model's outputs may be next to equal.
     spread = max(float(np.ptp(first)), 1e-3)
@@ -166,3 +172,8 @@ def _require_steady(predictor: KerasPredictor) -> None:
             "were on: write the folder by `kerakd export MODEL.keras --format saved_model`,"
             " or call the model with training=False in what is exported."
         )
+
+
+def _reason(error: Exception) -> str:
+    """Why a SavedModel can't compute; Keras adds to what its operations say."""
+    return first_line(error, "failed due to: ").partition(" for ")[0]

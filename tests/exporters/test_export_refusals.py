@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 
 import keras
@@ -40,6 +41,25 @@ def test_a_model_of_another_number_of_images_is_refused(tmp_path):
         r"can't compute 4 images at once \(If an RNN is stateful, the batch size .* state\): build"
     )
     with pytest.raises(ExportError, match=told):
+        exporters.export(model, tmp_path / "m.tflite", "float32", samples=blobs(4, (8, 8, 3)))
+    assert not list(tmp_path.iterdir())
+
+
+class _Never(layers.Layer):
+    """Works while the graph is made, and not on images."""
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def call(self, x):
+        raise ValueError("no such mode")
+
+
+def test_a_model_that_computes_no_image_is_not_told_to_compute_one(tmp_path):
+    """It was told that it can't compute 4 images at once."""
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, layers.Dense(4)(layers.Flatten()(_Never()(image))), name="never")
+    with pytest.raises(ExportError, match=r"can't compute an image of \(8, 8, 3\) \(no such mode"):
         exporters.export(model, tmp_path / "m.tflite", "float32", samples=blobs(4, (8, 8, 3)))
     assert not list(tmp_path.iterdir())
 
@@ -171,6 +191,23 @@ def test_a_layer_that_litert_lacks_is_refused(tmp_path):
         ):
             exporters.export(model, tmp_path / "model.tflite", format)
     assert not list(tmp_path.iterdir())
+
+
+def test_operations_that_litert_lacks_are_named_by_the_layer_before_them(tmp_path):
+    """As they are in no layer, the refusal named their operator alone, of TensorFlow."""
+    image, small = keras.Input((4, 4, 1), name="photo"), keras.Input((4, 4, 1))
+    maps = layers.Conv2D(1, 1, name="within")(small)
+    inner = keras.Model(small, keras.ops.image.resize(maps, (5, 5), "bicubic"), name="inner")
+    wide = keras.ops.image.resize(keras.ops.abs(image * image), (4, 4), "bicubic")
+    x = inner(layers.ReLU()(wide))
+    model = keras.Model(image, layers.GlobalAveragePooling2D()(x), name="odd")
+    with pytest.raises(ExportError, match="it lacks ResizeBicubic, which") as told:
+        exporters.export(model, tmp_path / "model.tflite")
+    (makers,) = re.findall(r", which (.*) need\)", str(told.value))
+    assert [re.sub(r"_\d+\b", "", maker) for maker in makers.split(" and ")] == [
+        "the operation resize behind photo",
+        "the operation resize behind within",
+    ]
 
 
 def test_a_file_that_differs_too_much_is_refused(tmp_path, monkeypatch):

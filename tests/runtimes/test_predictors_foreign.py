@@ -224,14 +224,25 @@ def test_saved_models_of_other_inputs_are_told_by_their_names(shapes, told, tmp_
         predictors.load(_served(tmp_path / "folder", serve, *taken))
 
 
-def test_a_saved_model_made_for_one_size_or_one_image_is_told(tmp_path):
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (
+            (8, 10, 3),
+            "can't compute 4 images of 8x10x3 at once .*: export a function of any number",
+        ),
+        # Also where the images' number is not the cause, it was told to be.
+        ((8, 12, 3), "can't compute an image of 8x12x3 .*: state the size"),
+    ],
+)
+def test_a_saved_model_made_for_one_size_or_one_image_is_told(size, told, tmp_path):
     def serve(image):
         return {"scores": tf.reshape(image, (1, 240)) @ tf.ones((240, 4))}
 
     shape = (None, None, None, 3)
     path = _served(tmp_path / "folder", serve, tf.TensorSpec(shape, tf.float32))
-    with pytest.raises(ModelError, match="can't compute 4 images of .* at once .*: state the size"):
-        predictors.load(path, Stated(input_shape=(8, 10, 3)))
+    with pytest.raises(ModelError, match=told):
+        predictors.load(path, Stated(input_shape=size))
 
 
 def test_saved_model_fingerprint_follows_the_graph(tmp_path):

@@ -18,7 +18,7 @@ from keras_kd.errors import ExportError, ModelError
 from keras_kd.exporters import _conversion_process, _operator_layers
 from keras_kd.exporters._conversion_process import ConversionEnded
 from keras_kd.exporters._layer_errors import Added
-from keras_kd.models.surgery.keras_internals import all_layers, is_of_keras_or_keras_kd
+from keras_kd.models.surgery.keras_internals import all_layers, is_graph, is_of_keras_or_keras_kd
 from keras_kd.runtimes import litert, tflite_operators
 
 if TYPE_CHECKING:
@@ -150,8 +150,12 @@ def _reason(text: str, model: keras.Model) -> str:
         return text.strip().splitlines()[0]
     # TensorFlow names an operation's place "ResizeBicubic:", "model_1/resizing_1/…@…".
     places = re.findall(rf'"(?:{"|".join(lacking)}):", "([^"@]+)', text)
-    layers = sorted(set().union(*(_operator_layers.layers_of(place, model) for place in places)))
-    needed = f", which {' and '.join(layers)} need{'s' * (len(layers) == 1)}" * bool(layers)
+    operations = _operator_layers.operations_with(lacking, model)
+    named = set().union(*(_operator_layers.layers_of(place, model) for place in places))
+    # A model within has the operations that are in none of its layers.
+    graphs = {layer.name for layer in all_layers(model) if is_graph(layer)} if operations else set()
+    makers = [*sorted(named - graphs), *operations]
+    needed = f", which {' and '.join(makers)} need{'s' * (len(makers) == 1)}" * bool(makers)
     return f"it lacks {', '.join(lacking)}{needed}"
 
 
