@@ -49,7 +49,7 @@ from keras_kd._common.paths import advice
 from keras_kd._common.system_errors import reading_error
 from keras_kd._common.text import encodable, printable, sides
 from keras_kd._common.vocabulary import SPLITS as SPLITS
-from keras_kd.datasets import readers
+from keras_kd.datasets import _labels, readers
 from keras_kd.datasets.images import Size, height_width
 from keras_kd.errors import DataError
 
@@ -77,6 +77,9 @@ class Samples:
         skipped: one line for every row left out by `skip_bad_rows`.
         sizes: int64 (N, 2), height and width on disk before resizing; None for drawn images.
         label_name: the name of the classes' head in a model with several heads.
+
+    Raises:
+        DataError: a class number has no name, or there are shares of another number of classes.
     """
 
     images: np.ndarray
@@ -86,6 +89,9 @@ class Samples:
     skipped: tuple[str, ...] = ()
     sizes: np.ndarray | None = None
     label_name: str = "label"
+
+    def __post_init__(self) -> None:
+        _labels.require_named(np.asarray(self.labels), len(self.class_names))
 
     def __len__(self) -> int:
         return len(self.images)

@@ -244,7 +244,7 @@ def test_one_number_for_other_pixels_must_say_so(activation: str | None, tmp_pat
     with pytest.raises(ExportError, match=r"seems to take pixels of .*, not of 0\.\.255"):
         export(model, tmp_path / "m.tflite", "float16", samples, class_names=CLASSES)
     with pytest.raises(ExportError, match="Label 2 is none of the 2 classes"):
-        wrong = Samples(images, np.arange(40) % 3, CLASSES)
+        wrong = Samples(images, np.arange(40) % 3, ())
         export(model, tmp_path / "m.tflite", "float16", wrong, class_names=CLASSES)
     assert not list(tmp_path.iterdir())
 
