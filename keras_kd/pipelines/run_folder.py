@@ -15,11 +15,12 @@ from types import MappingProxyType
 from typing import Any
 
 from keras_kd import config as configuration
-from keras_kd._common import hardware, run_files
+from keras_kd._common import hardware, run_files, trust
 from keras_kd._common.checked_files import read_json, read_text
 from keras_kd._common.files import LOCK, half_written, locked, write_text
 from keras_kd._common.text import command_line
 from keras_kd.errors import ConfigError, KerasKDError, OutputError
+from keras_kd.models import sources
 from keras_kd.training import state
 
 # What a resumed run may change, after its loss became NaN: a lower rate, any clipping.
@@ -27,6 +28,7 @@ STEADYING = ("learning_rate", "clip_norm")
 # Where files lie that may be moved, since their content is compared.
 _PLACES = ("data", "teacher", "votes", "unlabeled", "soft_labels", "start_from")
 # What may be edited in the record of a stopped run; no step depends on the last ones.
+_STUDENT = "the option student"  # the fact
 _FREE = (*STEADYING, *_PLACES, "formats", "log", "label_workers", "verify_soft_labels")
 
 
@@ -128,6 +130,8 @@ def require_beginning(
     # What was noted before any step was taken binds none.
     if note.exists() and state.has_steps(note.parent):
         before = _noted(out, run_files.BEGINNING, str, facts)
+        if student := before.get(_STUDENT):
+            before[_STUDENT] = _fact_of_option("student", json.loads(student))
         require_unchanged("run", out, before, {**of_options, **facts})
     else:
         write_text(note, json.dumps({**of_options, **facts}) + "\n")
@@ -136,10 +140,22 @@ def require_beginning(
 def _facts_of_options(options: Mapping[str, Any]) -> dict[str, str]:
     """The options of a run that a resumed one must have, as facts; 1 and 1.0 are the same."""
     return {
-        f"the option {name}": json.dumps(float(value) if type(value) is int else value)
+        f"the option {name}": _fact_of_option(name, value)
         for name, value in options.items()
         if name not in _FREE
     }
+
+
+def _fact_of_option(name: str, value: Any) -> str:
+    # A file and code of one's own may be moved: `student_facts` compares what they hold.
+    if name == "student" and _is_place(value):
+        return json.dumps("a file")
+    return json.dumps(float(value) if type(value) is int else value)
+
+
+def _is_place(student: Any) -> bool:
+    is_text = isinstance(student, str)
+    return is_text and (sources.is_file(student) or trust.code(student) is not None)
 
 
 def require_unchanged(
@@ -245,9 +261,10 @@ def _refuse_other(out: Path, record: Path, options: Mapping[str, Any]) -> None:
     before = configuration.completed(recorded(out))
     other = [name for name in options if name not in STEADYING and before[name] != options[name]]
     if other or options["learning_rate"] > before["learning_rate"]:
+        are_moved = {*other} & {*_PLACES} or ("student" in other and _is_place(options["student"]))
         moved = (
             f" If the same files lie elsewhere now, write their place into {record}."
-            if {*other} & {*_PLACES}
+            if are_moved
             else ""
         )
         raise ConfigError(

@@ -60,6 +60,23 @@ def test_options_that_were_edited_meanwhile_are_told(tmp_path: Path) -> None:
         run_folder.require_beginning(tmp_path, {**FACTS, "teacher": "c"}, edited)
 
 
+@pytest.mark.parametrize("first", ["old/own.keras", "old/own.py:net"])
+def test_a_students_file_may_be_moved(first: str, tmp_path: Path) -> None:
+    """Its place could not be written into the record of a stopped run, as those of others can."""
+    _begun(tmp_path, FACTS, options={"student": first})
+    moved = first.replace("old", "new")
+    run_folder.require_beginning(tmp_path, FACTS, {"student": moved})
+    with pytest.raises(ConfigError, match="the option student changed"):
+        run_folder.require_beginning(tmp_path, FACTS, {"student": "B"})
+    note = tmp_path / ".state" / run_files.BEGINNING
+    # As earlier versions noted it.
+    note.write_text(json.dumps({**FACTS, "the option student": json.dumps(first)}))
+    run_folder.require_beginning(tmp_path, FACTS, {"student": moved})
+    note.write_text(json.dumps({**FACTS, "the option student": json.dumps("B")}))
+    with pytest.raises(ConfigError, match="the option student changed"):
+        run_folder.require_beginning(tmp_path, FACTS, {"student": moved})
+
+
 def test_a_run_of_a_version_that_noted_no_options_goes_on(tmp_path: Path) -> None:
     _begun(tmp_path, FACTS)
     run_folder.require_beginning(tmp_path, FACTS, {"epochs": 6})
@@ -67,19 +84,21 @@ def test_a_run_of_a_version_that_noted_no_options_goes_on(tmp_path: Path) -> Non
         run_folder.require_beginning(tmp_path, {**FACTS, "images": "x"}, {"epochs": 6})
 
 
-@pytest.mark.parametrize("option", ["data", "formats"])
+@pytest.mark.parametrize(
+    ("option", "value"), [("data", "x"), ("student", "x.keras"), ("formats", "int8")]
+)
 def test_files_that_were_moved_are_spoken_of_where_one_is_another(
-    option: str, tmp_path: Path
+    option: str, value: str, tmp_path: Path
 ) -> None:
     options = config.completed({"recipe": "quick", "learning_rate": 0.1})
     (tmp_path / run_files.OPTIONS).write_text(config.dump(options, {}))
-    other = {**options, option: "int8"}
+    other = {**options, option: value}
     with (
         pytest.raises(ConfigError, match=f"in {option}: resume") as told,
         run_folder.held(tmp_path, other, resume=True),
     ):
         pass
-    assert ("files lie elsewhere" in str(told.value)) == (option == "data")
+    assert ("files lie elsewhere" in str(told.value)) == (option != "formats")
 
 
 def test_a_run_that_took_no_step_is_bound_by_nothing(tmp_path: Path) -> None:
