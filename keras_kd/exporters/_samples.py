@@ -117,10 +117,9 @@ def _pixels(images: np.ndarray, taken: PixelValues) -> np.ndarray:
     # Values 0..1 given for 0..255 lie inside of the range, but fill next to nothing of it.
     if smallest < -_SLACK or largest > 255 + _SLACK or largest - smallest <= _SLACK:
         raise ExportError(
-            f"The samples lie in {images.min():g}..{images.max():g}, but the model is stated to "
-            f"take "
-            f"{pixel_check.named(taken)}: give images as uint8, or state the values that the model "
-            "takes for pixels (value_range, --range)."
+            f"The samples lie in {images.min():g}..{images.max():g}, and as far as is stated the"
+            f" model takes {pixel_check.named(taken)}: give images as uint8, or state the values"
+            " that the model takes for pixels (value_range, --range)."
         )
     return np.clip(np.round(pixels), 0, 255).astype(np.uint8)
 

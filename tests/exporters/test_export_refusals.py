@@ -226,7 +226,9 @@ def test_paths_of_another_kind_are_refused(tmp_path):
 
 
 def test_samples_of_another_range_are_refused_and_of_one_class_warned_about(tmp_path):
-    with pytest.raises(ExportError, match=r"lie in 0\.\.1, .*stated to take 0\.\.255.*value_range"):
+    with pytest.raises(
+        ExportError, match=r"lie in 0\.\.1, .*is stated the model takes 0\.\.255.*value_range"
+    ):
         exporters.export(
             network(), tmp_path / "model.tflite", "float32", samples=blobs(8) / np.float32(255)
         )
