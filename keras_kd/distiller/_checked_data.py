@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_kd._common.arrays import evenly
 from keras_kd._common.tensors import on_host
+from keras_kd._common.user_warnings import warn
 from keras_kd.distiller import (
     _backend,
     _batches,
@@ -23,7 +24,7 @@ from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._student_model import StudentModel
 from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import PROBED_IMAGES, Teachers
-from keras_kd.models.output_kinds import stated_kind
+from keras_kd.models.output_kinds import TWICE, are_softmax_twice, stated_kind
 
 PROBED_ROWS = 4096  # of a teacher's stored outputs, to find out their kind
 
@@ -163,6 +164,8 @@ class CheckedData(StudentModel):
                 return np.asarray(keras.ops.convert_to_numpy(given))
 
             _same_answers.warn_of_stored(known, logits, name)
+            if kind == "probabilities" and are_softmax_twice(evenly(known, PROBED_ROWS)):
+                warn(f"{_same_answers.STORED} {TWICE}.")
             if (own := on_host(labels.get(name))) is not None:
                 some = [evenly(rows, _label_agreement.MOST) for rows in (own, known)]
                 _label_agreement.warn_of_chance(shape.labels(some[0]), logits(some[1]), name)

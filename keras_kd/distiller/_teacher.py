@@ -62,6 +62,9 @@ class Teacher:
             kinds = {name: heads.output_kind(model, name or head) for name in found}
             settled = {name: self._settled(name, found[name], kinds[name]) for name in found}
             self._accept(found, settled)
+            for name, kind in settled.items():
+                if kind == "probabilities" and heads.takes_softmax_twice(model, name or head):
+                    warn(f"The teacher {model.name} {output_kinds.TWICE}.")
         # Weights that are drawn at the first call would teach noise.
         elif not model.built:
             raise ModelError(

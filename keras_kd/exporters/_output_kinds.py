@@ -56,6 +56,8 @@ def kinds_by_output(
     for name, kind in kinds.items():
         if stated not in (None, kind) and kind in output_kinds.STATED_KINDS:
             raise _contradiction(stated, kind, name, model)
+        if kind == "probabilities" and heads.takes_softmax_twice(model, name):
+            warn(f"{model.name} {output_kinds.TWICE}.")
     unknown = [name for name, kind in kinds.items() if kind == "unknown"]
     if stated is not None:
         return kinds | dict.fromkeys(unknown, stated)

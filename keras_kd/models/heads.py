@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from keras_kd.errors import ModelError
-from keras_kd.models.output_kinds import VALUES, OutputKind, kind_of_values
+from keras_kd.models.output_kinds import VALUES, OutputKind, are_softmax_twice, kind_of_values
 from keras_kd.models.surgery.keras_internals import (
     GRAPHS,
     all_layers,
@@ -143,18 +143,39 @@ def output_kind(model: keras.Model, head: str | None = None) -> OutputKind:
             "sigmoids": each number in 0..1 on its own; "unknown": other activations, subclassed
             models and layers of others; then use `output_kinds.kind_of_values`.
     """
-    if not computes_its_graph(model):
-        return "unknown"
-    tensor = class_output(model) if head is None else by_name(model, structure(model))[head]
-    try:
-        with _outside_of_tracing():
-            values = keras.ops.convert_to_numpy(_Tail().value(tensor, None)).astype("float32")
-    except Exception:  # Foreign operations may raise anything; then the kind is unknown.
+    values = _values_of_tail(model, head)
+    if values is None:
         return "unknown"
     kind = kind_of_values(values)
     if kind == "undecided":  # The random numbers are far from 0..1, so something bounds them.
         return "sigmoids"
     return "logits" if kind == "unknown" and values.min() < -1 and values.max() > 1 else kind
+
+
+def takes_softmax_twice(model: keras.Model, head: str | None = None) -> bool:
+    """Whether the end of a model's graph takes softmax of probabilities.
+
+    Args:
+        model: any Keras model.
+        head: as for `output_kind`.
+
+    Returns:
+        False also where the graph does not show it.
+    """
+    values = _values_of_tail(model, head)
+    return values is not None and are_softmax_twice(values)
+
+
+def _values_of_tail(model: keras.Model, head: str | None) -> np.ndarray | None:
+    """What the end of a graph makes of random numbers, see `output_kind`; None where unknown."""
+    if not computes_its_graph(model):
+        return None
+    tensor = class_output(model) if head is None else by_name(model, structure(model))[head]
+    try:
+        with _outside_of_tracing():
+            return keras.ops.convert_to_numpy(_Tail().value(tensor, None)).astype("float32")
+    except Exception:  # Foreign operations may raise anything; then the kind is unknown.
+        return None
 
 
 def gives_one_number(model: keras.Model) -> bool:

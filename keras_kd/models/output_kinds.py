@@ -15,6 +15,13 @@ VALUES = ("valence", "arousal")
 # How far from 1 the sum of a row of probabilities may be, e.g. in float16.
 SUM_TOLERANCE = 5e-3
 SMALLEST_PROBABILITY = 1e-12  # whose logarithm is taken for that of anything smaller
+# What softmax makes of probabilities, for a warning.
+TWICE = (
+    "gives a softmax of probabilities, so that softmax is taken twice and none of them comes near 0"
+    " or 1: leave out one of the two"
+)
+_FEWEST_ROWS = 16  # which tell softmax taken twice
+_ROUNDED = 0.01  # by which logarithms of probabilities may be off in float16
 # Logits that happen to lie in 0..1 are spread over it; sigmoids crowd where they saturate.
 _SATURATED = 0.02  # from 0 or 1
 _CROWD = 0.2  # of all numbers; of evenly spread ones it is twice _SATURATED
@@ -79,6 +86,28 @@ def unclear_number(model: str, advice: str) -> str:
         f"{model} gives one number for two classes, and its graph does not show whether that is a"
         f" logit or the probability of the second class: {advice}."
     )
+
+
+def are_softmax_twice(probabilities: np.ndarray) -> bool:
+    """Whether probabilities look like softmax(p) of probabilities p themselves.
+
+    Since log softmax(p) = p - log Σ exp p and a row p sums to 1, p = l - mean l + 1/C of the row's
+    logarithms l. If no such p is below 0, they may have been probabilities; other rows are so only
+    where all classes have nearly the same probability, as then have these p.
+
+    Args:
+        probabilities: (N, ..., C), for images that differ.
+
+    Returns:
+        False for fewer than three classes, or fewer than 16 rows.
+    """
+    classes = probabilities.shape[-1]
+    rows = np.reshape(probabilities, (-1, classes))
+    if classes < 3 or len(rows) < _FEWEST_ROWS:
+        return False
+    logarithms = log_probabilities(rows.astype(np.float32))
+    inner = logarithms - logarithms.mean(axis=-1, keepdims=True) + 1 / classes
+    return bool(inner.min() >= -_ROUNDED and inner.max(axis=-1).mean() > 2 / classes)
 
 
 def images_of_noise(shape: tuple[int, ...]) -> np.ndarray:

@@ -17,8 +17,10 @@ from keras_kd.datasets.class_names import as_typed
 from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import DataError, ModelError
 from keras_kd.models.output_kinds import (
+    TWICE,
     VALUES,
     OutputKind,
+    are_softmax_twice,
     images_of_noise,
     kind_of_values,
     unclear,
@@ -194,6 +196,8 @@ class FilePredictor:
                 " sum to 100, as percentages do: let it give probabilities in 0..1, or say that"
                 " they are logits by --output logits."
             )
+        if are and expected and are_softmax_twice(outputs):
+            self._tell_contradiction(f"The model {TWICE}.")
         # One image may have logits that look like probabilities.
         if are == expected or len(outputs) < 2 or not np.isfinite(outputs).all():
             return
