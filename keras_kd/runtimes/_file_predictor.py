@@ -197,7 +197,7 @@ class FilePredictor:
                 " they are logits by --output logits."
             )
         if are and expected and are_softmax_twice(outputs):
-            self._tell_contradiction(f"The model {TWICE}.")
+            self._tell_softmax_twice()
         # One image may have logits that look like probabilities.
         if are == expected or len(outputs) < 2 or not np.isfinite(outputs).all():
             return
@@ -215,6 +215,9 @@ class FilePredictor:
                 f" for these images is {low:.3g}: state --output logits, or leave --output out."
             )
         self._tell_contradiction(f"{problem}: the statement is used.")
+
+    def _tell_softmax_twice(self) -> None:
+        self._tell_contradiction(f"The model {TWICE}.")
 
     def _tell_contradiction(self, text: str) -> None:
         """Warn once of each model, which may predict many batches."""

@@ -76,6 +76,9 @@ class KerasPredictor(FilePredictor):
         self._rows = columns(shapes, head)
         self._know(self._rows, head)
         self._know_kind(lambda name: heads.output_kind(model, name))
+        # Also where there are too few images to show it.
+        if self.graph_kind == "probabilities" and heads.takes_softmax_twice(model, self.head):
+            self._tell_softmax_twice()
         self.content = [fingerprints.of_model(model)]
         if len(shapes) > 1:
             self.content += shapes  # Their names, which tell which output is which.
