@@ -225,10 +225,10 @@ def test_a_cache_of_another_user_is_refused(tmp_path, monkeypatch):
 
 WRITERS = """
 from pathlib import Path
-from keras_kd._common import files, paths, folders
+from keras_kd._common import files, folders
 files.write_text("result.txt", "a")
 for _ in range(2):
-    with folders.folder_written_whole(Path("page"), ("index.html",)) as made:
+    with folders.folder_written_whole(Path("page"), ("index.html", "parts")) as made:
         (made / "index.html").write_text("a")
         (made / "parts").mkdir()
         (made / "parts" / "part.js").write_text("a")
