@@ -23,7 +23,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -77,37 +77,42 @@ def load_splits(
     _parquet_labels.require_same_names(stated)
     names = _class_names(shards["train"], path, others)
     files = _NamedFiles(path)
-    read: dict[str, tuple[_Part, np.ndarray, tuple[str, ...]]] = {}
+    read: dict[str, _Part] = {}
     unread: dict[str, np.ndarray] = {}
     for owner in dict.fromkeys(split if split in shards else "train" for split in splits):
-        cut = [
-            split
-            for split in splits
-            if split == owner or (owner == "train" and split not in shards)
-        ]
         labels, unlabelled = _parquet_labels.numbers(
             _parquet_files.columns(shards[owner], "label"), names, skip_bad_rows
         )
-        rows = np.flatnonzero(labels >= 0)
-        parts = {owner: rows}
-        if owner == "train":
-            held_out = _splitting.held_out(labels[rows], names, shards)
-            parts = {split: rows[held_out[split]] for split in cut}
+        rows = _rows_of_splits(owner, shards, labels, names)
         # A row that is of no split is listed once, with the file's own.
-        lost = {owner: unlabelled}
-        source, sides = functools.partial(files.source, split=owner), images.height_width(size)
-        for split, part in _read(shards[owner], parts, sides, source, skip_bad_rows).items():
-            read[split] = part, labels, lost.get(split, ())
-        unread[owner] = np.setdiff1d(np.arange(len(labels)), np.concatenate([*parts.values()]))
-    channels = max(part.channels for part, _, _ in read.values())
+        parts = {
+            split: _Part(
+                rows[split], labels, images.height_width(size), unlabelled * (split == owner)
+            )
+            for split in splits
+            if split in rows
+        }
+        _read(shards[owner], parts, functools.partial(files.source, split=owner), skip_bad_rows)
+        read |= parts
+        taken = np.concatenate([rows[split] for split in parts])
+        unread[owner] = np.setdiff1d(np.arange(len(labels)), taken)
+    channels = max(part.channels for part in read.values())
     if channels < 3:
         channels = decoding.channels(_sources(shards, files, unread))
-    found = {}
-    for split, (part, labels, left_out) in read.items():
-        part.widen(channels)
-        skipped = (*left_out, *part.skipped)
-        found[split] = Samples(part.images, labels[part.rows], names, None, skipped, part.sizes)
-    return {split: found[split] for split in splits}
+    return {split: read[split].samples(names, channels) for split in splits}
+
+
+def _rows_of_splits(
+    owner: str, given: Collection[str], labels: np.ndarray, names: tuple[str, ...]
+) -> dict[str, np.ndarray]:
+    """The labelled rows of the files of a split, by the split that they belong to: those of train
+    are also of the splits that are not given.
+    """
+    rows = np.flatnonzero(labels >= 0)
+    if owner != "train":
+        return {owner: rows}
+    held_out = _splitting.held_out(labels[rows], names, given)
+    return {split: rows[places] for split, places in held_out.items()}
 
 
 load = _splitting.one_split(load_splits, SIZE)
@@ -269,8 +274,14 @@ def _sources(
 class _Part:
     """Images of some rows, as they are read: gray until one is in colour."""
 
-    def __init__(self, rows: np.ndarray, size: tuple[int, int]) -> None:
-        self._rows, self._size = rows, size
+    def __init__(
+        self,
+        rows: np.ndarray,
+        labels: np.ndarray,
+        size: tuple[int, int],
+        left_out: tuple[str, ...],
+    ) -> None:
+        self.rows, self._labels, self._size, self._left_out = rows, labels, size, left_out
         self._images: np.ndarray | None = None
         self._kept: list[tuple[int, tuple[int, int]]] = []
         self.skipped: list[str] = []
@@ -284,7 +295,7 @@ class _Part:
         """Make room for images of so many channels; gray ones become RGB."""
         if channels <= self.channels:
             return
-        wide = arrays.large_array((len(self._rows), *self._size, channels))
+        wide = arrays.large_array((len(self.rows), *self._size, channels))
         if self._images is not None:
             wide[:] = self._images
         self._images = wide
@@ -296,32 +307,27 @@ class _Part:
         self._kept.append((row, picture.shape[:2]))
 
     def require_images(self) -> None:
-        if len(self._rows) and not self._kept:
-            raise _bad_rows.none_readable(len(self._rows), self.skipped)
+        if len(self.rows) and not self._kept:
+            raise _bad_rows.none_readable(len(self.rows), self.skipped)
 
-    @property
-    def images(self) -> np.ndarray:
-        return self._images[: len(self._kept)]
-
-    @property
-    def rows(self) -> np.ndarray:
-        return np.array([row for row, _ in self._kept], np.int64)
-
-    @property
-    def sizes(self) -> np.ndarray:
-        return np.array([size for _, size in self._kept], np.int64).reshape(-1, 2)
+    def samples(self, names: tuple[str, ...], channels: int) -> Samples:
+        """What was read, with so many channels."""
+        self.widen(channels)
+        kept = np.array([row for row, _ in self._kept], np.int64)
+        sizes = np.array([size for _, size in self._kept], np.int64).reshape(-1, 2)
+        skipped = (*self._left_out, *self.skipped)
+        read = self._images[: len(kept)]
+        return Samples(read, self._labels[kept], names, None, skipped, sizes)
 
 
 def _read(
     shards: list[Path],
-    rows: dict[str, np.ndarray],
-    size: tuple[int, int],
+    parts: dict[str, _Part],
     source: Callable[[Content], Path | bytes],
     skip_bad_rows: bool,
-) -> dict[str, _Part]:
-    """Decode the given rows, sorted, of each split in one pass over the files."""
-    parts = {split: _Part(own, size) for split, own in rows.items()}
-    splits = {row: split for split, own in rows.items() for row in own.tolist()}
+) -> None:
+    """Decode the rows of each split in one pass over the files."""
+    splits = {row: split for split, part in parts.items() for row in part.rows.tolist()}
     ordered = sorted(splits)
     found = _parquet_files.contents(shards, np.array(ordered, np.int64))
     for row, image in zip(ordered, found, strict=True):
@@ -340,4 +346,3 @@ def _read(
             part.skipped.append(str(error))
     for part in parts.values():
         part.require_images()
-    return parts
