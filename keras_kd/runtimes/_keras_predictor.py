@@ -21,14 +21,8 @@ from keras_kd.models.surgery.keras_internals import is_graph
 from keras_kd.models.surgery.precision import in_precision
 from keras_kd.models.untrained import is_untrained
 from keras_kd.runtimes import saved_model
-from keras_kd.runtimes._file_predictor import (
-    FilePredictor,
-    columns,
-    require_known,
-    require_shape,
-    shown,
-    sized,
-)
+from keras_kd.runtimes._file_predictor import FilePredictor, shown
+from keras_kd.runtimes._file_shapes import columns, require_known, require_shape, sized
 from keras_kd.runtimes.multiply_accumulates import of_model
 
 BATCH_SIZE = 128  # ResEmoteNet on two cores: 1.3 times the rate of 256, whose maps leave the cache

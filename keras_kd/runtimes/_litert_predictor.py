@@ -12,12 +12,8 @@ from keras_kd.datasets.pixel_values import PixelValues
 from keras_kd.errors import ModelError
 from keras_kd.models.spec import ModelSpec, require_whole_pixels
 from keras_kd.runtimes import tflite_graph
-from keras_kd.runtimes._file_predictor import (
-    FilePredictor,
-    columns,
-    require_known,
-    require_shape,
-)
+from keras_kd.runtimes._file_predictor import FilePredictor
+from keras_kd.runtimes._file_shapes import columns, require_known, require_shape
 from keras_kd.runtimes.litert import LiteRTModel, stopped
 from keras_kd.runtimes.multiply_accumulates import of_tflite
 

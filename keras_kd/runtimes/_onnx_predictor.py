@@ -8,7 +8,8 @@ import numpy as np
 
 from keras_kd.models.spec import ModelSpec, require_whole_pixels
 from keras_kd.runtimes import onnx_graph, onnx_runtime
-from keras_kd.runtimes._file_predictor import FilePredictor, columns, sized
+from keras_kd.runtimes._file_predictor import FilePredictor
+from keras_kd.runtimes._file_shapes import columns, sized
 from keras_kd.runtimes.onnx_runtime import OnnxModel
 
 
