@@ -9,7 +9,16 @@ import keras
 from keras import ops
 
 from keras_kd import losses
-from keras_kd.distiller import _backend, _batches, _labels, _metrics, _models, _saving, _settings
+from keras_kd.distiller import (
+    _backend,
+    _batches,
+    _inputs,
+    _labels,
+    _metrics,
+    _models,
+    _saving,
+    _settings,
+)
 from keras_kd.distiller._checked_training import CheckedTraining
 from keras_kd.distiller._features import FeatureMatch, Matching
 from keras_kd.distiller._heads import ClassHead, ValueHead
@@ -134,8 +143,7 @@ class Distiller(CheckedTraining):
         _models.require_model("student", student)
         _models.warn_of_own_training(student)
         # compile() scales the loss for float16 by the policy of the model that it is called on.
-        # autocast=False: student and teachers cast the images themselves, each to its own
-        # precision.
+        # autocast=False: student and teachers cast the images, each to its own precision.
         super().__init__(name="distiller", dtype=_backend.policy(student), autocast=False)
         self.student, self.binary = student, _settings.names(binary)
         self._columns = _models.columns_of_heads(student, self.binary)
@@ -170,11 +178,10 @@ class Distiller(CheckedTraining):
 
     def _match(self, features: tuple[FeatureMatch, ...]) -> None:
         """Match feature maps with those of the first teacher."""
-        self.features, matching = features, None
-        if features:
-            matching = Matching(features, self.student, self.teacher, self.seed)
-        self._matching = matching
-        self.projections = matching.projections if matching else []
+        self.features = features
+        between = (features, self.student, self.teacher, self.seed)
+        self._matching = Matching(*between) if features else None
+        self.projections = self._matching.projections if self._matching else []
 
     def _make_trackers(self) -> None:
         """Make what follows an epoch: the means of the loss's parts, and the faults of batches."""
@@ -239,8 +246,8 @@ class Distiller(CheckedTraining):
         Raises:
             DataError: the images are of another shape than the student takes.
         """
-        _batches.require_shape(inputs, self.student)
-        taken = _batches.as_taken(inputs, self.student)
+        _inputs.require_shape(inputs, self.student)
+        taken = _inputs.as_taken(inputs, self.student)
         if training and self._matching:
             outputs, maps = self._matching.student(taken, training=training)
             return self._single(outputs), maps

@@ -13,6 +13,7 @@ from keras_kd._common.user_warnings import warn
 from keras_kd.distiller import (
     _backend,
     _batches,
+    _inputs,
     _label_agreement,
     _labels,
     _pixels,
@@ -67,7 +68,7 @@ class CheckedData(StudentModel):
         Returns:
             Whether the numbers of all images were checked.
         """
-        _batches.require_shape(x, self.student)
+        _inputs.require_shape(x, self.student)
         _batches.require_arrays(x, y, sample_weight)
         return _pixels.require_finite(x, self.student)
 

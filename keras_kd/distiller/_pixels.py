@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_kd._common.arrays import first_not_finite
 from keras_kd._common.tensors import on_host
-from keras_kd.distiller import _batches
+from keras_kd.distiller import _inputs
 from keras_kd.distiller._labels import FINITE
 from keras_kd.errors import DataError
 
@@ -32,7 +32,7 @@ def require_finite(images: Any, student: keras.Model) -> bool:
         DataError: one does. The message names the first such row.
     """
     known = True
-    for one in keras.tree.flatten(_batches.named(images, student)):
+    for one in keras.tree.flatten(_inputs.named(images, student)):
         array = on_host(one) if hasattr(one, "shape") else None
         row = None if array is None else first_not_finite(array)
         if row is not None:
@@ -54,7 +54,7 @@ def not_finite(images: Any, student: keras.Model) -> Any:
     """
     found = [
         ops.any(ops.logical_not(ops.isfinite(one)), axis=tuple(range(1, len(one.shape))))
-        for one in keras.tree.flatten(_batches.named(images, student))
+        for one in keras.tree.flatten(_inputs.named(images, student))
         if keras.backend.is_float_dtype(keras.backend.standardize_dtype(one.dtype))
     ]
     return functools.reduce(ops.logical_or, found) if found else None

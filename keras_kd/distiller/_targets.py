@@ -10,7 +10,7 @@ from typing import Any
 
 import keras
 
-from keras_kd.distiller import _batches
+from keras_kd.distiller import _batches, _inputs
 from keras_kd.distiller._features import Matching
 from keras_kd.distiller._outputs import OutputFaults, Outputs, require_kind, require_scaled
 from keras_kd.distiller._same_answers import SameAnswers
@@ -70,7 +70,7 @@ class TargetMaker:
             return y
         stored, label = _batches.teacher(y), _batches.label(y)
         _batches.require_given(label, x, self._student)
-        _batches.require_shape(x, self._student)
+        _inputs.require_shape(x, self._student)
         if self._matching:
             outputs, features = self._live.with_features(self._matching.teacher, x)
             logits = self._logits(x, outputs, stored, learns_from_teacher, checked)

@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_kd._common.text import reason_of_call
 from keras_kd._common.user_warnings import warn
-from keras_kd.distiller import _batches, _images
+from keras_kd.distiller import _batches, _images, _inputs
 from keras_kd.distiller._outputs import Outputs, kind_of, require_kind, warn_of_kind
 from keras_kd.distiller._settings import require_not_negative
 from keras_kd.distiller._shapes import HeadShape
@@ -130,7 +130,7 @@ class Teacher:
         """Whether what the teacher takes of some images is known."""
         return all(
             isinstance(one, np.ndarray) and one.dtype.kind != "O"
-            for one in keras.tree.flatten(_batches.named(images, self.model, self._student))
+            for one in keras.tree.flatten(_inputs.named(images, self.model, self._student))
         )
 
     def warn_of_batch(self, images: Any) -> None:
@@ -158,7 +158,7 @@ class Teacher:
         noise = _images.of_noise(self.model)
         noise = _images.of_noise(self._student) if noise is None else noise
         known = noise is not None and self.shape is not None
-        return _batches.as_taken(noise, self.model) if known else noise
+        return _inputs.as_taken(noise, self.model) if known else noise
 
     def __call__(self, images: Any) -> Outputs:
         """Return the teacher's outputs for a batch, by the student's heads."""
@@ -194,17 +194,17 @@ class Teacher:
         """Return what the teacher takes of a batch, by the names of its own inputs or else of the
         student's, in its size and channels.
         """
-        own = _batches.named(images, self.model, self._student)
+        own = _inputs.named(images, self.model, self._student)
         if self.shape is None:
-            return own if _batches.input_names(self.model) else _batches.only(own)
-        shown = _batches.only(own)
-        is_students = shown is _batches.only(images, self._student)
+            return own if _inputs.input_names(self.model) else _inputs.only(own)
+        shown = _inputs.only(own)
+        is_students = shown is _inputs.only(images, self._student)
         of_student = _images.input_shape(self._student) if is_students else None
         resized = _images.resized(shown, self.shape, of_student)
         if resized is not shown and not self._told_of_size:
             self._told_of_size = True
             _images.warn_of_resizing(self.model, self.shape, tuple(shown.shape[1:]))
-        return _batches.as_taken(resized, self.model)
+        return _inputs.as_taken(resized, self.model)
 
     def chosen(self, outputs: Any) -> Any:
         """Return what the student is compared with of all that the teacher gives."""
