@@ -12,7 +12,14 @@ _MARKS = ("o", "s", "^", "D")
 
 
 def millions(count: float) -> str:
-    """Format a number of operations in millions, those below one by two digits."""
+    """Format a number of operations in millions, those below one by two digits.
+
+    Args:
+        count: the number, 0 or more.
+
+    Returns:
+        The text, e.g. "12.3 M".
+    """
     return f"{count / 1e6:,.1f} M" if count >= 1e6 else f"{count / 1e6:.2g} M"
 
 
