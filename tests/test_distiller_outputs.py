@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 import keras
 import numpy as np
 import pytest
@@ -12,7 +10,7 @@ from scipy.special import expit, log_softmax, rel_entr, softmax
 from small_students import IMAGES, LABELS, LOGITS, compiled, linear
 from test_distiller_entries import refusal
 
-from keras_kd.distiller import FeatureMatch, _same_answers
+from keras_kd.distiller import FeatureMatch
 from keras_kd.errors import DataError, ModelError
 
 MARGINS = np.random.default_rng(3).normal(0, 3, (24, 1)).astype(np.float32)  # binary logits
@@ -334,90 +332,3 @@ def test_rows_that_are_no_distribution_are_refused(way, row):
     refusal(lambda: soft_loss(distiller, way, y), DataError, "NaN, inf or a row of -inf")
     if way == "arrays":
         assert np.array_equal(before[0], distiller.student.get_weights()[0])
-
-
-# --- answers that are the same for all images ---
-TWICE = np.tile(IMAGES, (2, 1, 1, 1)), np.tile(LABELS, 2)
-
-
-def of_one_class(scale):
-    """A teacher that is sure of class 1 whatever it sees; with a scale of 0, alike sure."""
-    teacher = linear(1)
-    kernel, bias = teacher.get_weights()
-    teacher.set_weights([scale * kernel, bias + np.array([0, 99, 0])])
-    return teacher
-
-
-def test_live_teachers_that_answer_the_same_to_all_images_are_told_once():
-    images, labels = TWICE
-    distiller = compiled(linear(), [linear(1), of_one_class(0), of_one_class(1)])
-    with pytest.warns(UserWarning, match="for all images") as warned:
-        distiller.fit(images, labels, 16, epochs=2, validation_data=TWICE, verbose=0)
-    # The first teacher's answers differ.
-    told = [str(one.message) for one in warned]
-    assert len(told) == 2
-    assert "gives the same output" in told[0] and "answers the same class" in told[1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("error", UserWarning)
-        # So few images may well be of one class.
-        distiller.fit(images[:24], labels[:24], 16, verbose=0)
-
-
-@pytest.mark.parametrize("way", ["arrays", "batches"])
-@pytest.mark.parametrize(
-    ("row", "told"), [([0, 0, 0], "gives the same output"), ([0, 99, 0], "answers the same class")]
-)
-def test_stored_outputs_that_are_the_same_for_all_images_are_told_once(way, row, told):
-    images, labels = TWICE
-    logits = np.tile(LOGITS, (2, 1))
-    logits = (logits if any(row) else np.zeros_like(logits)) + np.array(row, np.float32)
-    y = {"label": labels, "teacher": logits}
-
-    def batches():
-        while True:
-            for start in range(0, 48, 16):
-                batch = slice(start, start + 16)
-                yield images[batch], {name: values[batch] for name, values in y.items()}
-
-    given = (images, y, 16) if way == "arrays" else (batches(),)
-    with pytest.warns(UserWarning, match="for all images") as warned:
-        compiled(linear()).fit(*given, epochs=2, steps_per_epoch=3, verbose=0)
-    # Keras warns of generators, too.
-    (said,) = [str(one.message) for one in warned if "for all images" in str(one.message)]
-    assert said.startswith(f"The teacher whose outputs the batches bring {told}")
-
-
-@pytest.mark.filterwarnings("error:.*for all images")
-def test_of_a_store_in_the_order_of_classes_no_more_is_read_than_tells_that_they_differ():
-    """All of it was made logits at once: of ImageNet's, 5 GB and as much again."""
-    read = []
-
-    def logits(rows):
-        read.append(len(rows))
-        return rows
-
-    _same_answers.warn_of_stored(np.repeat(np.eye(3), 5000, axis=0), logits, "")
-    assert max(read) < 5000 and sum(read) < 10_000
-
-
-@pytest.mark.parametrize(
-    ("reordered", "told"),
-    [
-        (lambda logits: logits, False),
-        (lambda logits: np.roll(logits, 1, axis=1), True),
-        (lambda logits: np.random.default_rng(3).permutation(logits), True),
-    ],
-    ids=["as labels", "classes in another order", "images in another order"],
-)
-@pytest.mark.parametrize("as_shares", [False, True])
-def test_stored_outputs_in_another_order_than_labels_are_told(reordered, told, as_shares):
-    """Such a teacher taught without a word."""
-    images, labels = np.zeros((99, *IMAGES.shape[1:]), "float32"), np.arange(99) % 3
-    logits = 4 * np.eye(3, dtype="float32")[labels]
-    logits[:33] = np.roll(logits[:33], 1, axis=1)  # right for two thirds
-    y = {"label": np.eye(3)[labels] if as_shares else labels, "teacher": reordered(logits)}
-    with warnings.catch_warnings(record=True) as warned:
-        warnings.simplefilter("always")
-        compiled(linear()).fit(images, y, 33, verbose=0)
-    said = [str(one.message) for one in warned if "chance would for 33%" in str(one.message)]
-    assert len(said) == told
