@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import tensorflow as tf
-from small_students import IMAGES, LABELS, LOGITS, compiled, deep, linear
+from small_students import IMAGES, LABELS, LOGITS, WEIGHTS, compiled, deep, linear
 from test_distiller_entries import refusal
 from test_distiller_inputs import of_two_inputs
 from test_distiller_shapes import Batches
@@ -73,3 +73,33 @@ def test_each_of_several_inputs_is_looked_at_and_what_is_no_input_is_not():
     refusal(lambda: student.fit(given, LABELS, verbose=0), DataError, "row 7")
     data = tf.data.Dataset.from_tensor_slices((given, LABELS)).batch(24)
     refusal(lambda: student.fit(data, verbose=0), DataError, "row 7 of the batches")
+
+
+@pytest.mark.parametrize(
+    ("parts", "told"),
+    [
+        ((np.ma.masked_greater(IMAGES, 200), LABELS), "images are masked in "),
+        ((IMAGES, np.ma.masked_equal(LABELS, 2)), "labels are masked in "),
+        ((IMAGES, LABELS, np.ma.masked_greater(WEIGHTS, 1)), "sample weights are masked in "),
+        (
+            (IMAGES, {"label": LABELS, "teacher": np.ma.masked_greater(LOGITS, 0)}),
+            "outputs of the teacher are masked in ",
+        ),
+        ((IMAGES.astype(object), LABELS), "images are an array of object"),
+        ((IMAGES + 1j, LABELS), "images are an array of complex128"),
+    ],
+)
+def test_what_is_masked_or_no_real_number_is_refused(parts, told):
+    """What lies below a mask was learnt, and of complex numbers the real part, without a word."""
+    distiller = compiled(linear(), beta=0.0)
+    images, *others = parts
+    for ask in (distiller.fit, distiller.evaluate):
+        named = dict(zip(("y", "sample_weight"), others, strict=False))
+        refusal(lambda ask=ask, named=named: ask(images, **named, verbose=0), DataError, told)
+
+
+def test_an_array_whose_mask_hides_nothing_is_taken():
+    distiller = compiled(linear(), beta=0.0)
+    found = distiller.fit(np.ma.array(IMAGES), np.ma.array(LABELS), batch_size=24, verbose=0)
+    expected = compiled(linear(), beta=0.0).fit(IMAGES, LABELS, batch_size=24, verbose=0)
+    assert found.history["loss"] == pytest.approx(expected.history["loss"], rel=1e-6)

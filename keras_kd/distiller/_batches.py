@@ -10,7 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_kd.distiller import _inputs
+from keras_kd.distiller import _inputs, _labels
 from keras_kd.errors import DataError, ModelError
 
 PARTS = {"label", "teacher"}  # of y
@@ -165,6 +165,7 @@ def require_arrays(images: Any, y: Any, sample_weight: Any = None) -> None:
         for head, one in (values if isinstance(values, dict) else {"": values}).items():
             of = f" of head {head!r}" if head else ""
             _require_array(one, name + of)
+            _labels.require_unmasked(one, name + of)
             if name != "labels":  # Words among them have a sentence of their own.
                 _require_numbers(one, name + of)
             length = _length(one)

@@ -169,6 +169,15 @@ def require_weights(weights: Any, head: str) -> bool:
     return True
 
 
+def require_unmasked(values: Any, name: str) -> None:
+    """Refuse arrays of which some values are masked: Keras would take those below the mask."""
+    if np.ma.is_masked(values):
+        raise DataError(
+            f"The {name} are masked in {np.ma.count_masked(values)} places, and Keras takes what"
+            " lies below the mask: leave those rows out, or fill them, array.filled(value)."
+        )
+
+
 class Faults(keras.metrics.Metric):
     """Records the first bad image, label and sample weight in the graph's batches, and labels 0 and
     1 of heads that nobody declared.

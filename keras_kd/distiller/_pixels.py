@@ -13,12 +13,13 @@ from keras import ops
 from keras_kd._common.arrays import first_not_finite
 from keras_kd._common.tensors import on_host
 from keras_kd.distiller import _inputs
-from keras_kd.distiller._labels import FINITE
+from keras_kd.distiller._labels import FINITE, require_unmasked
 from keras_kd.errors import DataError
 
 
 def require_finite(images: Any, student: keras.Model) -> bool:
-    """Refuse images, or other inputs of a student, that hold NaN or infinity.
+    """Refuse images, or other inputs of a student, that hold NaN or infinity, that are masked, or
+    that are no real numbers where the student takes such.
 
     Args:
         images: an array or tensor, or several by name; what is not known now is left to
@@ -29,11 +30,17 @@ def require_finite(images: Any, student: keras.Model) -> bool:
         Whether all are known now.
 
     Raises:
-        DataError: one does. The message names the first such row.
+        DataError: one does. The message names the first such row, if it is one of NaN or infinity.
     """
-    known = True
+    known, takes_text = True, any(one.dtype == "string" for one in student.inputs)
     for one in keras.tree.flatten(_inputs.named(images, student)):
         array = on_host(one) if hasattr(one, "shape") else None
+        require_unmasked(one, "images")
+        if array is not None and array.dtype.kind in "Oc" and not takes_text:
+            raise DataError(
+                f"The images are an array of {array.dtype}: expected real numbers, which"
+                " array.astype('float32') makes of numbers."
+            )
         row = None if array is None else first_not_finite(array)
         if row is not None:
             raise DataError(f"The image in row {row} holds NaN or infinity: {FINITE}.")
