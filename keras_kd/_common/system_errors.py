@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,6 +54,14 @@ def reason(error: OSError) -> str | None:
         # Python's own, where none of its places takes a file, as in a read-only container.
         return "no folder for temporary files takes any: set TMPDIR to one that can be written to"
     return _REASONS.get(error.errno)
+
+
+def in_words(error: Exception) -> OSError | None:
+    """Return the system's refusal that another library's error has in its text, as TensorFlow's "…;
+    No space left on device"; None where it has none.
+    """
+    code = next((code for code in _REASONS if os.strerror(code) in str(error)), None)
+    return None if code is None else OSError(code, os.strerror(code))
 
 
 def reading_error(path: str | Path, error: OSError) -> DataError:

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_kd._common import system_errors
 from keras_kd._common.quiet import native_output_hidden
 from keras_kd._common.text import reason_of_call
 from keras_kd.datasets.pixel_values import USUAL, PixelValues
@@ -171,8 +172,11 @@ class Serving:
         # Look-up tables are saved with what is tracked.
         archive.track(self.model)
         archive.add_endpoint("serve", self.__call__, input_signature=[self.specification(None)])
-        with native_output_hidden():
-            archive.write_out(str(folder), verbose=False)
+        try:
+            with native_output_hidden():
+                archive.write_out(str(folder), verbose=False)
+        except tf.errors.OpError as error:
+            raise system_errors.in_words(error) or error from error
 
 
 def outputs_by_name(model: keras.Model, image: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -90,3 +90,11 @@ def test_data_whose_refusal_has_no_number_tell_its_words() -> None:
     """As of a packed file that is cut short."""
     error = system_errors.reading_error("table.csv", OSError("the file is cut short"))
     assert str(error).startswith("table.csv can't be read (the file is cut short): check the path")
+
+
+def test_a_refusal_in_another_librarys_words_is_the_systems() -> None:
+    """TensorFlow's of a full disk ended an export to a SavedModel in a traceback."""
+    said = RuntimeError("{{node}} saved/variables/part-0; No space left on device [Op:SaveV2]")
+    found = system_errors.in_words(said)
+    assert found is not None and found.errno == errno.ENOSPC
+    assert system_errors.in_words(RuntimeError("out of range")) is None
