@@ -330,7 +330,7 @@ def test_labels_of_no_class_are_refused(labels, told, tmp_path):
     ("teacher", "told"),
     [
         (np.zeros((4, 5)), "as small gives 3 classes. Received: (4, 5)"),
-        (np.full((4, 3), 0.9), "if they are logits, say so by teacher_output='logits'"),
+        (np.full((4, 3), 0.9), "If they are logits, say so by teacher_output='logits'"),
         (np.array([[0, 1, np.nan]] * 4), "hold NaN or infinity"),
     ],
 )
