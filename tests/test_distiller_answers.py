@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 
+import keras
 import numpy as np
 import pytest
 from small_students import IMAGES, LABELS, LOGITS, compiled, linear
@@ -94,3 +95,15 @@ def test_stored_outputs_in_another_order_than_labels_are_told(reordered, told, a
         compiled(linear()).fit(images, y, 33, verbose=0)
     said = [str(one.message) for one in warned if "chance would for 33%" in str(one.message)]
     assert len(said) == told
+
+
+def test_of_maps_no_more_images_are_compared_with_labels_than_memory_holds():
+    """4,096 images of a million pixels were."""
+    image = keras.Input((8, 8, 1))
+    student = keras.Model(image, keras.layers.Conv2D(3, 1)(image))
+    labels = np.arange(8192).reshape(128, 8, 8) % 3
+    wrong = 4 * np.eye(3, dtype="float32")[(labels + 1) % 3]
+    with pytest.warns(UserWarning, match=r"0% of 4,096 pixels, and chance would for 33%"):
+        compiled(student).fit(
+            np.zeros((128, 8, 8, 1)), {"label": labels, "teacher": wrong}, verbose=0
+        )

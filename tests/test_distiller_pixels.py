@@ -103,3 +103,11 @@ def test_an_array_whose_mask_hides_nothing_is_taken():
     found = distiller.fit(np.ma.array(IMAGES), np.ma.array(LABELS), batch_size=24, verbose=0)
     expected = compiled(linear(), beta=0.0).fit(IMAGES, LABELS, batch_size=24, verbose=0)
     assert found.history["loss"] == pytest.approx(expected.history["loss"], rel=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_a_loss_is_told_of_outputs_without_their_images(training):
+    """It ended in an AttributeError once images were looked at. Of equal logits it is log C."""
+    distiller = compiled(linear(), beta=0.0, alpha=1.0)
+    loss = distiller.compute_loss(y=LABELS, y_pred=np.zeros((24, 3), "float32"), training=training)
+    np.testing.assert_allclose(float(loss), np.log(3), rtol=1e-6)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 
 import keras
 import numpy as np
@@ -369,6 +370,7 @@ def test_lists_are_taken_for_the_arrays_that_they_hold(name):
     """As by Keras' own losses; they ended in an AttributeError."""
     loss, arrays = getattr(losses, name), OF_ARRAYS[name]
     np.testing.assert_allclose(loss(*as_lists(arrays)), loss(*arrays), rtol=1e-6)
+    assert pickle.loads(pickle.dumps(loss)) is loss  # as other processes get it
 
 
 @pytest.mark.parametrize("name", losses.soft_loss_names())

@@ -165,11 +165,15 @@ class CheckedData(StudentModel):
                 return np.asarray(keras.ops.convert_to_numpy(given))
 
             _same_answers.warn_of_stored(known, logits, name)
-            if kind == "probabilities" and are_softmax_twice(evenly(known, PROBED_ROWS)):
+            # Of maps, thousands of images may be more than memory holds.
+            count = _label_agreement.compared(len(known), len(shape.teacher(known[:1])))
+            some = evenly(known, count)
+            if kind == "probabilities" and are_softmax_twice(some):
                 warn(f"{_same_answers.STORED} {TWICE}.")
             if (own := on_host(labels.get(name))) is not None:
-                some = [evenly(rows, _label_agreement.MOST) for rows in (own, known)]
-                _label_agreement.warn_of_chance(shape.labels(some[0]), logits(some[1]), name)
+                of_some = shape.labels(evenly(own, count))
+                rows = "pixels" if shape.pixels else "images"
+                _label_agreement.warn_of_chance(of_some, logits(some), name, rows)
 
 
 def _first_rows(values: Any) -> np.ndarray | None:

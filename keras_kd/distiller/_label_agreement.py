@@ -11,11 +11,21 @@ import numpy as np
 from keras_kd._common.user_warnings import warn
 from keras_kd.distiller._same_answers import FEWEST, STORED
 
-MOST = 4096  # images that are compared
+_MOST = 4096  # rows that are compared, but no fewer than FEWEST images of maps
 _DEVIATIONS = 2  # above chance, which one teacher in 40 without any relation to the labels exceeds
 
 
-def warn_of_chance(labels: np.ndarray, logits: np.ndarray, name: str) -> None:
+def compared(images: int, pixels: int) -> int:
+    """Return how many of N images are compared, whose maps may not all fit into memory at once.
+
+    Args:
+        images: N.
+        pixels: that have a label each, of one image; 1 where the image has one.
+    """
+    return min(images, max(FEWEST, _MOST // pixels))
+
+
+def warn_of_chance(labels: np.ndarray, logits: np.ndarray, name: str, rows: str) -> None:
     """Warn where a teacher's classes are the labels no more often than chance has it.
 
     By chance they are with the probability e = Σ_c p(label is c)·p(answer is c), within ± sqrt(e·(1
@@ -23,8 +33,9 @@ def warn_of_chance(labels: np.ndarray, logits: np.ndarray, name: str) -> None:
 
     Args:
         labels: class numbers (R,), or shares (R, C).
-        logits: (R, C), of the same images.
+        logits: (R, C), of the same rows.
         name: the head's.
+        rows: what has a label each, "images" or "pixels".
     """
     numbers = labels.argmax(axis=-1) if labels.ndim == 2 else labels.astype(int)
     answers, (count, classes) = logits.argmax(axis=-1), logits.shape
@@ -36,6 +47,6 @@ def warn_of_chance(labels: np.ndarray, logits: np.ndarray, name: str) -> None:
     if right <= chance + _DEVIATIONS * math.sqrt(chance * (1 - chance) / count):
         warn(
             f"{STORED} chooses the labels' class{f' in head {name!r}' if name else ''} for"
-            f" {right:.0%} of {count:,} images, and chance would for {chance:.0%}: check that its"
+            f" {right:.0%} of {count:,} {rows}, and chance would for {chance:.0%}: check that its"
             " outputs are in the order of the images and of the classes."
         )

@@ -53,12 +53,14 @@ def not_finite(images: Any, student: keras.Model) -> Any:
     """Return which images of a batch in the graph hold NaN or infinity, bool (N,).
 
     Args:
-        images: a batch.
+        images: a batch; None where a loss is asked for without it.
         student: whose inputs these are.
 
     Returns:
-        None where all inputs are whole numbers.
+        None where all inputs are whole numbers, or none are given.
     """
+    if images is None:
+        return None
     found = [
         ops.any(ops.logical_not(ops.isfinite(one)), axis=tuple(range(1, len(one.shape))))
         for one in keras.tree.flatten(_inputs.named(images, student))

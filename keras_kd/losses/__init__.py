@@ -154,6 +154,7 @@ def _of_array_likes(function: Callable[..., Any]) -> Callable[..., Any]:
         named = {name: _tensor(value) for name, value in settings.items()}
         return function(*map(_tensor, arguments), **named)
 
+    called.__module__ = __name__  # where pickle finds it, and not the function without this
     return called
 
 

@@ -27,8 +27,8 @@ from keras_kd.training import state
 STEADYING = ("learning_rate", "clip_norm")
 # Where files lie that may be moved, since their content is compared.
 _PLACES = ("data", "teacher", "votes", "unlabeled", "soft_labels", "start_from")
-# What may be edited in the record of a stopped run; no step depends on the last ones.
 _STUDENT = "the option student"  # the fact
+# What may be edited in the record of a stopped run; no step depends on the last ones.
 _FREE = (*STEADYING, *_PLACES, "formats", "log", "label_workers", "verify_soft_labels")
 
 
