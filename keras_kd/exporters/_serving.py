@@ -6,7 +6,8 @@ import functools
 import shutil
 import tempfile
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ class Serving:
         # A converter needs no gradients, whose tracing takes longer than that of the model.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         try:
-            with native_output_hidden():
+            with _written_natively():
                 archive.write_out(str(folder), options, verbose=False)
         except AssertionError as error:
             # Keras finds the function's variables. It would look through all attributes of all
@@ -172,11 +173,20 @@ class Serving:
         # Look-up tables are saved with what is tracked.
         archive.track(self.model)
         archive.add_endpoint("serve", self.__call__, input_signature=[self.specification(None)])
-        try:
-            with native_output_hidden():
-                archive.write_out(str(folder), verbose=False)
-        except tf.errors.OpError as error:
-            raise system_errors.in_words(error) or error from error
+        with _written_natively():
+            archive.write_out(str(folder), verbose=False)
+
+
+@contextmanager
+def _written_natively() -> Iterator[None]:
+    """Hide what TensorFlow prints as it writes, and tell the system's refusals, as of a full disk,
+    from its own errors.
+    """
+    try:
+        with native_output_hidden():
+            yield
+    except tf.errors.OpError as error:
+        raise system_errors.in_words(error) or error from error
 
 
 def outputs_by_name(model: keras.Model, image: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import hashlib
+import io
 import json
 import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image
 
-from keras_kd._common.files import locked, write_text, written_whole
+from keras_kd._common.files import locked, written_whole
+from keras_kd._common.text import encodable
 from keras_kd.datasets import Samples
 from keras_kd.datasets.class_names import LABELS_FILE
 from keras_kd.datasets.images import fitted
@@ -206,21 +209,26 @@ def write(
             _, tolerance = measured_tolerance(path, given)
             note_made(path)
             measured = scores(path) if scores else None
-        # Metadata and labels have made the file longer.
-        report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
+            # Metadata and labels have made the file longer.
+            report = dataclasses.replace(report, path=folder / MODEL_FILE, bytes=len(content))
+            facts = [
+                f"- Version {version}, made on {datetime.date.today():%d %B %Y}.",
+                *_facts_of_file(path, report, tolerance, facts),
+            ]
         preprocess = _bundle_files.preprocess(model, file, outputs, taken, outside, output)
-        with written_whole(folder / MODEL_FILE) as temporary_file:
-            temporary_file.write_bytes(content)
-        write_text(folder / LABELS_FILE, "\n".join(class_names) + "\n")
-        _write_json(folder / PREPROCESSING_FILE, preprocess)
-        _write_picture(folder / EXAMPLE_IMAGE, pixels[0])
-        _write_json(folder / EXAMPLE_FILE, _bundle_files.example(outputs, class_names, tolerance))
-        facts = [
-            f"- Version {version}, made on {datetime.date.today():%d %B %Y}.",
-            *_facts_of_file(folder / MODEL_FILE, report, tolerance, facts),
-        ]
         card = bundle_card(name, description, report, preprocess, class_names, measured, facts)
-        write_text(folder / CARD_FILE, "\n".join([card, *(f"{section}\n" for section in sections)]))
+        contents = {
+            MODEL_FILE: content,
+            LABELS_FILE: _encoded("\n".join(class_names) + "\n"),
+            PREPROCESSING_FILE: _json(preprocess),
+            EXAMPLE_IMAGE: _png(pixels[0]),
+            EXAMPLE_FILE: _json(_bundle_files.example(outputs, class_names, tolerance)),
+            CARD_FILE: _encoded("\n".join([card, *(f"{section}\n" for section in sections)])),
+        }
+        with ExitStack() as stack:
+            # All take their places once each is written: a full disk leaves an older bundle whole.
+            for file_name, each in contents.items():
+                stack.enter_context(written_whole(folder / file_name)).write_bytes(each)
     return report
 
 
@@ -245,10 +253,11 @@ def _with_metadata(
     return with_metadata(path.read_bytes(), name, description, class_names, version, pixels, known)
 
 
-def _write_picture(path: Path, image: np.ndarray) -> None:
-    """Write uint8 (H, W, 1 or 3)."""
-    with written_whole(path) as temporary:
-        Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0]).save(temporary)
+def _png(image: np.ndarray) -> bytes:
+    """The file of a picture, uint8 (H, W, 1 or 3)."""
+    file = io.BytesIO()
+    Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0]).save(file, "PNG")
+    return file.getvalue()
 
 
 def _facts_of_file(
@@ -304,5 +313,9 @@ def minimum_runtimes(path: Path) -> str:
     return known
 
 
-def _write_json(path: Path, content: dict) -> None:
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+def _json(content: dict) -> bytes:
+    return _encoded(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+
+
+def _encoded(text: str) -> bytes:
+    return encodable(text).encode()

@@ -24,7 +24,7 @@ from keras import layers
 from PIL import Image
 
 from keras_kd.datasets.pixel_values import PixelValues
-from keras_kd.errors import ConfigError, DataError, ExportError
+from keras_kd.errors import ConfigError, DataError, ExportError, OutputError
 from keras_kd.exporters.bundle import export_bundle, write
 from keras_kd.runtimes.litert import LiteRTModel
 
@@ -68,6 +68,18 @@ def test_the_folder_is_complete(bundle):
     assert "fröhlich, sad, neutral" in card and "not scored" in card
     assert report.path == folder / "model.tflite" and report.bytes == report.path.stat().st_size
     assert (folder / "labels.txt").read_text("utf-8").splitlines() == list(CLASSES)
+
+
+def test_an_older_bundle_stays_whole_where_a_file_cannot_be_written(bundle, tmp_path):
+    model, folder, _ = bundle
+    older = shutil.copytree(folder, tmp_path / "older")
+    (older / "example.json").unlink()
+    (older / "example.json" / "folder").mkdir(parents=True)
+    contents = {file: file.read_bytes() for file in older.iterdir() if file.is_file()}
+    example = np.zeros((16, 16, 3), np.uint8)
+    with pytest.raises(OutputError, match=r"example\.json"):
+        export_bundle(model, older, CLASSES, None, example, version="3.0.0")
+    assert {file: file.read_bytes() for file in older.iterdir() if file.is_file()} == contents
 
 
 def test_the_card_can_be_filed(bundle):
