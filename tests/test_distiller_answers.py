@@ -75,16 +75,17 @@ def test_of_a_store_in_the_order_of_classes_no_more_is_read_than_tells_that_they
 
 
 @pytest.mark.parametrize(
-    ("reordered", "told"),
+    ("reordered", "alpha", "told"),
     [
-        (lambda logits: logits, False),
-        (lambda logits: np.roll(logits, 1, axis=1), True),
-        (lambda logits: np.random.default_rng(3).permutation(logits), True),
+        (lambda logits: logits, 0.2, False),
+        (lambda logits: np.roll(logits, 1, axis=1), 0.2, True),
+        (lambda logits: np.random.default_rng(3).permutation(logits), 0.2, True),
+        (lambda logits: np.roll(logits, 1, axis=1), 0.0, False),
     ],
-    ids=["as labels", "classes in another order", "images in another order"],
+    ids=["as labels", "classes in another order", "images in another order", "no labels"],
 )
 @pytest.mark.parametrize("as_shares", [False, True])
-def test_stored_outputs_in_another_order_than_labels_are_told(reordered, told, as_shares):
+def test_stored_outputs_in_another_order_than_labels_are_told(reordered, alpha, told, as_shares):
     """Such a teacher taught without a word."""
     images, labels = np.zeros((99, *IMAGES.shape[1:]), "float32"), np.arange(99) % 3
     logits = 4 * np.eye(3, dtype="float32")[labels]
@@ -92,7 +93,7 @@ def test_stored_outputs_in_another_order_than_labels_are_told(reordered, told, a
     y = {"label": np.eye(3)[labels] if as_shares else labels, "teacher": reordered(logits)}
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        compiled(linear()).fit(images, y, 33, verbose=0)
+        compiled(linear(), alpha=alpha).fit(images, y, 33, verbose=0)
     said = [str(one.message) for one in warned if "chance would for 33%" in str(one.message)]
     assert len(said) == told
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -10,6 +13,7 @@ from test_distiller_entries import refusal
 from test_distiller_inputs import of_two_inputs
 from test_distiller_shapes import Batches
 
+from keras_kd import Distiller
 from keras_kd.errors import DataError
 
 
@@ -111,3 +115,53 @@ def test_a_loss_is_told_of_outputs_without_their_images(training):
     distiller = compiled(linear(), beta=0.0, alpha=1.0)
     loss = distiller.compute_loss(y=LABELS, y_pred=np.zeros((24, 3), "float32"), training=training)
     np.testing.assert_allclose(float(loss), np.log(3), rtol=1e-6)
+
+
+def _network(*first: keras.layers.Layer) -> keras.Model:
+    last = [keras.layers.Flatten(), keras.layers.Dense(3)]
+    return keras.Sequential([keras.Input((4, 4, 3)), *first, *last])
+
+
+def _nested() -> keras.Model:
+    image = keras.Input((4, 4, 3))
+    flipped = keras.layers.RandomFlip()(image)
+    return keras.Model(image, _network(keras.layers.Rescaling(1 / 127.5, -1.0))(flipped))
+
+
+def _of_range(low: float, high: float) -> np.ndarray:
+    return np.random.default_rng(0).uniform(low, high, (64, 4, 4, 3))
+
+
+def _warnings_of_range(student, teacher, images) -> list[str]:
+    distiller = Distiller(student, teacher, beta=None if teacher else 0.0)
+    distiller.compile("sgd")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        distiller.fit(images, np.arange(len(images)) % 3, verbose=0)
+    return [str(one.message) for one in caught if "begins with Rescaling" in str(one.message)]
+
+
+@pytest.mark.parametrize("ends", [(0, 1), (-1, 1), (0, 65535)], ids=["0..1", "-1..1", "16 bits"])
+@pytest.mark.parametrize("role", ["student", "teacher"])
+@pytest.mark.parametrize("scaled", [lambda: _network(keras.layers.Rescaling(1 / 255)), _nested])
+def test_images_of_another_range_than_the_first_layer_takes_are_told(ends, role, scaled):
+    """Such a model sees pixels that are all but equal."""
+    models = (scaled(), _network()) if role == "student" else (_network(), scaled())
+    (message,) = _warnings_of_range(*models, _of_range(*ends))
+    assert message.startswith(f"The {role} ") and "0..255" in message
+
+
+@pytest.mark.parametrize(
+    ("images", "layers"),
+    [
+        (_of_range(0, 255), [keras.layers.Rescaling(1 / 255)]),
+        (_of_range(0, 255).astype(np.uint8), [keras.layers.Rescaling(1 / 127.5, -1.0)]),
+        (_of_range(0, 1), [keras.layers.Rescaling(255.0), keras.layers.Rescaling(1 / 255)]),
+        (_of_range(0, 1), []),
+        (_of_range(0, 255), [keras.layers.Rescaling(1.0, -128.0)]),
+        (np.zeros((64, 4, 4, 3)), [keras.layers.Rescaling(1 / 255)]),
+    ],
+    ids=["0..255", "uint8", "multiplied before", "no Rescaling", "mean", "black"],
+)
+def test_images_of_the_range_that_the_first_layer_takes_are_not(images, layers):
+    assert not _warnings_of_range(_network(*layers), None, images)

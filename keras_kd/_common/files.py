@@ -100,6 +100,10 @@ def temporary_beside(
                 remove(temporary)
 
 
+# What file managers put into folders that they show.
+_OF_SYSTEM = {".DS_Store", "Thumbs.db", "desktop.ini"}
+
+
 def _require_replaceable(path: Path) -> None:
     """Check that a new file may take a name: a user who may do all would replace a device by it."""
     # /dev/stdout is a link to there, also where it leads on to a file.
@@ -176,7 +180,7 @@ def require_own_folder(path: Path, names: Sequence[str]) -> None:
     Raises:
         OutputError: something else is there.
     """
-    found = sorted(os.listdir(path)) if path.is_dir() else []
+    found = sorted(set(os.listdir(path)) - _OF_SYSTEM) if path.is_dir() else []
     if path.exists() and (found or not path.is_dir()) and names[0] not in found:
         raise OutputError(
             f"{path} exists already and holds no {names[0]}: choose another path or remove it."

@@ -43,6 +43,7 @@ class CheckedData(StudentModel):
     _checked_before: dict[str, bool]
     _shapes: dict[str, HeadShape]
     _live: Teachers | None
+    teachers: list[keras.Model]
     _target_maker: TargetMaker
 
     @property
@@ -155,6 +156,11 @@ class CheckedData(StudentModel):
                 warn_of_kind(kind, _same_answers.STORED)
         return set(found) == set(given)
 
+    def _warn_of_ranges(self, x: Any) -> None:
+        _pixels.warn_of_range(x, self.student, "student")
+        for teacher in self.teachers if self._learns_from_teacher else ():
+            _pixels.warn_of_range(x, teacher, "teacher")
+
     def _warn_of_stored(self, y: Any) -> None:
         labels = _batches.by_head(_batches.label(y), self._heads)
         for name, known in self._stored_of_classes(_batches.teacher(y)).items():
@@ -170,7 +176,8 @@ class CheckedData(StudentModel):
             some = evenly(known, count)
             if kind == "probabilities" and are_softmax_twice(some):
                 warn(f"{_same_answers.STORED} {TWICE}.")
-            if (own := on_host(labels.get(name))) is not None:
+            # Labels that don't count may be any.
+            if self.alpha and (own := on_host(labels.get(name))) is not None:
                 of_some = shape.labels(evenly(own, count))
                 rows = "pixels" if shape.pixels else "images"
                 _label_agreement.warn_of_chance(of_some, logits(some), name, rows)

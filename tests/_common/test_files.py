@@ -185,6 +185,17 @@ def test_what_a_killed_writer_of_a_folder_left_goes_with_the_next_writing(tmp_pa
     assert sorted(tmp_path.iterdir()) == [neighbour, tmp_path / "page"]
 
 
+@pytest.mark.parametrize("older", [[], ["index.html"]], ids=["empty", "an older page"])
+def test_what_file_managers_leave_in_a_folder_is_nothing_to_lose(older, tmp_path):
+    page = tmp_path / "page"
+    page.mkdir()
+    for name in (".DS_Store", "Thumbs.db", "desktop.ini", *older):
+        (page / name).write_text("old")
+    with folders.folder_written_whole(page, ("index.html",)) as made:
+        (made / "index.html").write_text("new")
+    assert [(file.name, file.read_text()) for file in page.iterdir()] == [("index.html", "new")]
+
+
 def test_of_two_writers_of_a_folder_one_wins_and_the_other_says_so(tmp_path):
     path = tmp_path / "page"
     with (
