@@ -24,7 +24,7 @@ from keras_kd.distiller._outputs import as_logits, kind_of, require_fit, require
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._student_model import StudentModel
 from keras_kd.distiller._targets import TargetMaker
-from keras_kd.distiller._teacher import PROBED_IMAGES, Teachers
+from keras_kd.distiller._teacher import COMPARED_IMAGES, PROBED_IMAGES, Teachers
 from keras_kd.models.output_kinds import TWICE, are_softmax_twice, stated_kind
 
 PROBED_ROWS = 4096  # of a teacher's stored outputs, to find out their kind
@@ -179,8 +179,30 @@ class CheckedData(StudentModel):
             # Labels that don't count may be any.
             if self.alpha and (own := on_host(labels.get(name))) is not None:
                 of_some = shape.labels(evenly(own, count))
-                rows = "pixels" if shape.pixels else "images"
-                _label_agreement.warn_of_chance(of_some, logits(some), name, rows)
+                _label_agreement.warn_of_chance(
+                    of_some, logits(some), name, shape.rows, _same_answers.STORED,
+                    "check that its outputs are in the order of the images and of the classes",
+                )  # fmt: skip
+
+    def _warn_of_live(self, x: Any, y: Any) -> None:
+        """Warn of live teachers that have nothing to do with the labels, where these are arrays."""
+        asked = self._live is not None and self._learns_from_teacher and self.alpha
+        if not asked or _batches.teacher(y) is not None or not _batches.are_data(x):
+            return
+        images = keras.tree.map_structure(_some_rows, x)
+        given = _batches.by_head(_batches.label(y), self._heads)
+        labels = {
+            name: shape.labels(known)
+            for name, shape in self._shapes.items()
+            if name in given and (known := _some_rows(given[name])) is not None
+        }
+        if any(len(one) >= _same_answers.FEWEST for one in labels.values()):
+            self._live.warn_of_labels(images, labels)
+
+
+def _some_rows(values: Any) -> np.ndarray | None:
+    known = on_host(values) if hasattr(values, "shape") else None
+    return None if known is None else evenly(known, COMPARED_IMAGES)
 
 
 def _first_rows(values: Any) -> np.ndarray | None:

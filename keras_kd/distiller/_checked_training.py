@@ -123,6 +123,7 @@ class CheckedTraining(CheckedData):
         checked = self._check_data(x, y, sample_weight)
         checked = self._find_teacher_kinds(x, y) and checked
         self._warn_of_ranges(x)
+        self._warn_of_live(x, y)
         sample_weight = _batches.weights_like(y, sample_weight)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
             images, labels, *others = validation_data

@@ -1,5 +1,5 @@
-"""Tells of stored outputs that have nothing to do with the labels beside them, as where images or
-classes are in another order.
+"""Tells of teachers that have nothing to do with the labels, as where classes, or the images of
+stored outputs, are in another order.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import math
 import numpy as np
 
 from keras_kd._common.user_warnings import warn
-from keras_kd.distiller._same_answers import FEWEST, STORED
+from keras_kd.distiller._same_answers import FEWEST
 
 _MOST = 4096  # rows that are compared, but no fewer than FEWEST images of maps
 _DEVIATIONS = 2  # above chance, which one teacher in 40 without any relation to the labels exceeds
@@ -25,7 +25,9 @@ def compared(images: int, pixels: int) -> int:
     return min(images, max(FEWEST, _MOST // pixels))
 
 
-def warn_of_chance(labels: np.ndarray, logits: np.ndarray, name: str, rows: str) -> None:
+def warn_of_chance(
+    labels: np.ndarray, logits: np.ndarray, name: str, rows: str, whose: str, advice: str
+) -> None:
     """Warn where a teacher's classes are the labels no more often than chance has it.
 
     By chance they are with the probability e = Σ_c p(label is c)·p(answer is c), within ± sqrt(e·(1
@@ -36,6 +38,8 @@ def warn_of_chance(labels: np.ndarray, logits: np.ndarray, name: str, rows: str)
         logits: (R, C), of the same rows.
         name: the head's.
         rows: what has a label each, "images" or "pixels".
+        whose: the teacher, as the beginning of a sentence.
+        advice: the end of that sentence.
     """
     numbers = labels.argmax(axis=-1) if labels.ndim == 2 else labels.astype(int)
     answers, (count, classes) = logits.argmax(axis=-1), logits.shape
@@ -46,7 +50,6 @@ def warn_of_chance(labels: np.ndarray, logits: np.ndarray, name: str, rows: str)
     chance, right = float(shares[0] @ shares[1]), float((numbers == answers).mean())
     if right <= chance + _DEVIATIONS * math.sqrt(chance * (1 - chance) / count):
         warn(
-            f"{STORED} chooses the labels' class{f' in head {name!r}' if name else ''} for"
-            f" {right:.0%} of {count:,} {rows}, and chance would for {chance:.0%}: check that its"
-            " outputs are in the order of the images and of the classes."
+            f"{whose} chooses the labels' class{f' in head {name!r}' if name else ''} for"
+            f" {right:.0%} of {count:,} {rows}, and chance would for {chance:.0%}: {advice}."
         )

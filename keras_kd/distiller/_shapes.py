@@ -25,6 +25,7 @@ class HeadShape:
 
     Attributes:
         pixels: the sizes between images and columns; () where there is one pixel.
+        rows: what a row is, "images" or "pixels", for messages.
         columns: of the student's outputs.
         classes: as given.
     """
@@ -32,6 +33,7 @@ class HeadShape:
     def __init__(self, name: str, shape: tuple[int | None, ...], classes: int | None) -> None:
         inner = tuple(shape[1:-1])
         self.pixels = () if set(inner) <= {1} else inner
+        self.rows = "pixels" if self.pixels else "images"
         self._shape, self.classes = tuple(shape), classes
         self.columns = shape[-1] if len(shape) > 1 else 1
         self._of = f" of head {name!r}" if name else ""

@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_kd._common.text import reason_of_call
 from keras_kd._common.user_warnings import warn
-from keras_kd.distiller import _batches, _images, _inputs
+from keras_kd.distiller import _batches, _images, _inputs, _label_agreement
 from keras_kd.distiller._outputs import Outputs, kind_of, require_kind, warn_of_kind
 from keras_kd.distiller._settings import require_not_negative
 from keras_kd.distiller._shapes import HeadShape
@@ -22,6 +22,7 @@ from keras_kd.models.inference import COMPUTE_APART, DEPENDS, depends_on_batch, 
 from keras_kd.models.output_kinds import OutputKind
 
 PROBED_IMAGES = 32  # images that show the kind of outputs of a teacher without a graph
+COMPARED_IMAGES = 64  # whose labels a teacher's classes are compared with
 
 
 class Teacher:
@@ -51,6 +52,7 @@ class Teacher:
         self._student, self._shapes = student, shapes
         self._told_of_size = False  # that images are resized
         self._knows_batch = False  # whether outputs depend on the other images of a batch
+        self._knows_labels = False  # whether it gives the labels' classes more often than chance
         self._was_asked = False  # by a step, as it is not where batches bring outputs
         _images.require_inputs(model, student)
         self.shape = _images.input_shape(model)
@@ -150,6 +152,26 @@ class Teacher:
                 f"The teacher {self.model.name} {DEPENDS}, so the student learns what changes with"
                 f" the batches: {COMPUTE_APART}."
             )
+
+    def warn_of_labels(self, images: Any, labels: Mapping[str, np.ndarray]) -> None:
+        """Warn once of classes that are those of the labels no more often than chance has it.
+
+        Args:
+            images: some, as far as they are known.
+            labels: of them, by the student's heads: class numbers (R,), or shares (R, C).
+        """
+        if self._knows_labels or not self._can_show(images) or not self.model.built:
+            return
+        self._knows_labels = True
+        for name, logits in self(images).logits().items():
+            if name in labels and self._learns_classes(name):
+                shape = self._shapes[name]
+                rows = ops.convert_to_numpy(shape.logits(shape.teacher(logits)))
+                _label_agreement.warn_of_chance(
+                    labels[name], rows, name, shape.rows,
+                    f"The teacher {self.model.name}",
+                    "check the order of its classes, and that it takes such pixels",
+                )  # fmt: skip
 
     def _noise(self) -> Any:
         """Images of the teacher's size, or of the student's where it takes any; None where they
@@ -310,6 +332,11 @@ class Teachers:
         """Warn of each teacher whose outputs depend on the other images of a batch."""
         for member in self.members:
             member.warn_of_batch(images)
+
+    def warn_of_labels(self, images: Any, labels: Mapping[str, np.ndarray]) -> None:
+        """Warn of each teacher whose classes have nothing to do with the labels."""
+        for member in self.members:
+            member.warn_of_labels(images, labels)
 
     def __call__(self, images: Any) -> list[Outputs]:
         """Return each teacher's outputs by the student's heads."""
