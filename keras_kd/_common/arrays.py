@@ -137,6 +137,18 @@ def first_not_finite(rows: np.ndarray) -> int | None:
     return None
 
 
+def first_outside(numbers: np.ndarray, count: int) -> tuple[int, float] | None:
+    """Return the row of the first number outside of 0..count-1, as NaN is, and that number; None
+    where there is none.
+
+    Args:
+        numbers: (N, ...).
+        count: above 0.
+    """
+    wrong = ~((numbers >= 0) & (numbers < count))
+    return (int(np.argwhere(wrong)[0][0]), numbers[wrong][0]) if wrong.any() else None
+
+
 def row_fingerprints(array: np.ndarray) -> np.ndarray:
     """Return the fingerprint of each row of an array, bytes (N,)."""
     digests = [

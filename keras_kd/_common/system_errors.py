@@ -57,8 +57,8 @@ def reason(error: OSError) -> str | None:
 
 
 def in_words(error: Exception) -> OSError | None:
-    """Return the system's refusal that another library's error has in its text, as TensorFlow's "…;
-    No space left on device"; None where it has none.
+    """Return the system's refusal that another library's error has in its text, as TensorFlow's
+    "…; No space left on device"; None where it has none.
     """
     code = next((code for code in _REASONS if os.strerror(code) in str(error)), None)
     return None if code is None else OSError(code, os.strerror(code))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from keras_kd._common.arrays import first_outside
 from keras_kd.errors import DataError
 
 
@@ -26,10 +27,9 @@ def require_named(labels: np.ndarray, names: int) -> None:
                 " class names are given: give a name for each column."
             )
         return
-    outside = ~((labels >= 0) & (labels < names))
-    if outside.any():
+    if outside := first_outside(labels, names):
+        row, label = outside
         raise DataError(
-            f"The label in row {int(np.argwhere(outside)[0][0])} of the samples is"
-            f" {labels[outside][0]:g}: expected class numbers 0 to {names - 1}, as {names} class"
-            " names are given."
+            f"The label in row {row} of the samples is {label:g}: expected class numbers 0"
+            f" to {names - 1}, as {names} class names are given."
         )

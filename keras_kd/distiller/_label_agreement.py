@@ -30,8 +30,8 @@ def warn_of_chance(
 ) -> None:
     """Warn where a teacher's classes are the labels no more often than chance has it.
 
-    By chance they are with the probability e = Σ_c p(label is c)·p(answer is c), within ± sqrt(e·(1
-    - e) / R).
+    By chance they are with the probability e = Σ_c p(label is c)·p(answer is c), within
+    ± sqrt(e·(1 - e) / R).
 
     Args:
         labels: class numbers (R,), or shares (R, C).

@@ -88,14 +88,17 @@ def warn_of_range(images: Any, model: keras.Model, role: str) -> None:
         model: that takes them.
         role: what the model is to the user, e.g. "student".
     """
-    given, scale = _inputs.only(images, model), _first_scale(model)
+    scale = _first_scale(model)
+    if scale is None or not 0 < scale <= _DIVIDES:
+        return
+    given = _inputs.only(images, model)
     array = on_host(given) if hasattr(given, "shape") else None
-    if array is None or array.dtype.kind not in "iuf" or not len(array) or scale is None:
+    if array is None or array.dtype.kind not in "iuf" or not len(array):
         return
     some = evenly(array, _PROBED).astype(np.float64)
     low, high = float(some.min()), float(some.max())
     span = scale * (high - low)
-    if 0 < scale <= _DIVIDES and (0 < span < _SMALLEST or span > _LARGEST):
+    if 0 < span < _SMALLEST or span > _LARGEST:
         warn(
             f"The {role} {model.name} begins with Rescaling({scale:.3g}), which expects pixels of"
             f" 0..255, but the images have numbers of {low:.3g}..{high:.3g}: give images of"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from keras import ops
 
+from keras_kd._common.arrays import first_outside
 from keras_kd._common.tensors import on_host
 from keras_kd.errors import DataError, ModelError
 from keras_kd.losses._tensors import (
@@ -91,11 +92,10 @@ def _require_classes(labels: np.ndarray | None, classes: int) -> None:
     """Refuse class numbers outside of 0..C-1, of which a row of shares would be all 0."""
     if labels is None or labels.dtype.kind not in "biuf":
         return
-    wrong = ~((labels >= 0) & (labels < classes))
-    if wrong.any():
+    if outside := first_outside(labels, classes):
+        row, label = outside
         raise DataError(
-            f"The label in row {int(np.argwhere(wrong)[0][0])} is {labels[wrong][0]:g}: expected "
-            f"class numbers 0 to {classes - 1}."
+            f"The label in row {row} is {label:g}: expected class numbers 0 to {classes - 1}."
         )
 
 
