@@ -34,9 +34,8 @@ SMALLEST_PROBABILITY = 1e-7
 SPEC_VERSION = 1
 # How far sums of probabilities may be from 1: in half precision, and rounded to 256 steps a class.
 _SLACK, _ROUNDING = 0.02, 1 / 400
-_OVERSHOOT = (
-    1 / 6
-)  # of resized images, as a share of the largest number; of Lanczos' up to an eighth
+# Of resized images, as a share of the largest number; of Lanczos' up to an eighth.
+_OVERSHOOT = 1 / 6
 
 
 class FilePredictor:
@@ -210,7 +209,7 @@ class FilePredictor:
         if expected and low < -tolerance:
             # Their logarithms, which are learnt from and scored, have nothing to do with them.
             raise ModelError(
-                f"The model is stated to give probabilities, but the lowest number that it gives"
+                "The model is stated to give probabilities, but the lowest number that it gives"
                 f" for these images is {low:.3g}: state --output logits, or leave --output out."
             )
         self._tell_contradiction(f"{problem}: the statement is used.")
