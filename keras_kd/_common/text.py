@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shlex
@@ -77,6 +78,17 @@ def command_line(words: Iterable[object]) -> str:
 def counted(count: int, what: str) -> str:
     """Return a number with what it counts: 1 image, 2,000 images."""
     return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
+def cut(name: str, most: int) -> str:
+    """Return a name that is longer than `most` letters cut to so many, the last of them "…"."""
+    return name if len(name) <= most else f"{name[: most - 1]}…"
+
+
+def some(names: Iterable[object], most: int = 8) -> str:
+    """Return the first `most` names with commas between them, and ", …" where there are more."""
+    first = [*map(str, itertools.islice(names, most + 1))]
+    return ", ".join(first[:most]) + ", …" * (len(first) > most)
 
 
 def sides(shape: Iterable[int | None]) -> str:

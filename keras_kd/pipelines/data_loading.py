@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_kd import datasets
 from keras_kd._common.progress import Terminal
-from keras_kd._common.text import counted
+from keras_kd._common.text import counted, some
 from keras_kd.datasets import splits
 from keras_kd.datasets.splits import Data
 from keras_kd.pipelines.apart_from_data import require_outside
@@ -52,10 +52,7 @@ def _tell_doubts(data: Data, terminal: Terminal) -> None:
     images.
     """
     if empty := [name for name, count in data.counts()["train"].items() if not count]:
-        terminal.say(
-            f"Classes without a training image, which can't be learnt: {', '.join(empty[:12])}"
-            f"{', …' if len(empty) > 12 else ''}."
-        )
+        terminal.say(f"Classes without a training image, which can't be learnt: {some(empty)}.")
     for name, count in data.scored_copies().items():
         if count:
             terminal.say(

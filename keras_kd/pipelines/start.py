@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_kd._common.files import write_text
 from keras_kd._common.progress import Terminal
+from keras_kd._common.text import some
 from keras_kd.datasets import Samples, class_names, splits
 from keras_kd.datasets.splits import Data
 from keras_kd.errors import OutputError
@@ -70,7 +71,7 @@ def suggested(data: Data, path: str, skip_bad_rows: bool) -> str:
     lines = [
         f"# {len(train):,} training, {len(data.validation):,} validation and {len(data.test):,} "
         f"test images of {len(names)} classes",
-        f"# ({_shown(names)}). Run it with: kerakd distill --config THIS-FILE",
+        f"# ({some(names)}). Run it with: kerakd distill --config THIS-FILE",
         "",
         f"data = {json.dumps(path, ensure_ascii=False)}",
         *(["skip_bad_rows = true"] if skip_bad_rows else []),
@@ -100,10 +101,6 @@ def suggested(data: Data, path: str, skip_bad_rows: bool) -> str:
         '# unlabeled = "more"',
     ]
     return "\n".join(lines) + "\n"
-
-
-def _shown(names: tuple[str, ...]) -> str:
-    return ", ".join(names[:8]) + ", ..." * (len(names) > 8)
 
 
 def _size(train: Samples) -> list[str]:

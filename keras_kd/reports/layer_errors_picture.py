@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_kd._common.text import cut
 from keras_kd.reports._drawing import BLUE, drawn, percent
 
 if TYPE_CHECKING:
@@ -32,14 +33,10 @@ def layer_errors_picture(path: str | Path, errors: pd.DataFrame, title: str) -> 
     with drawn(path, 8, 1.2 + 0.22 * len(shown)) as figure:
         axes = figure.subplots()
         axes.barh(range(len(shown)), shown["error"], color=BLUE)
-        names = [_short(f"{row.layer} ({row.operator})") for row in shown.itertuples()]
+        names = [cut(f"{row.layer} ({row.operator})", _LONGEST) for row in shown.itertuples()]
         axes.set_yticks(range(len(shown)), names, parse_math=False, fontsize=8)
         axes.invert_yaxis()
         axes.set_title(title, parse_math=False, wrap=True)
         axes.set_xlabel("error added, share of the output's standard deviation")
         axes.xaxis.set_major_formatter(percent)
         axes.grid(axis="x", alpha=0.3)
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"{name[: _LONGEST - 1]}…"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_kd._common.text import cut
 from keras_kd.reports._drawing import (
     BLUE,
     COLOURS,
@@ -227,7 +228,7 @@ def reliability_picture(
 
 
 def _name_classes(axes: Axes, class_names: Sequence[str], totals: np.ndarray) -> None:
-    names = [name if len(name) <= 20 else f"{name[:19]}…" for name in class_names]
+    names = [cut(name, 20) for name in class_names]
     name_ticks(axes, names)
     axes.set_yticks(
         range(len(names)),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from keras_kd._common.text import cut
 from keras_kd.reports._drawing import BLUE, GRAY, ORANGE, drawn, name_ticks
 
 # Signs of a value below an axis.
@@ -114,4 +115,4 @@ def _label(text: str, shared: int) -> str:
     if len(text) <= _LONGEST:
         return text
     start = min(shared, len(text) - _LONGEST)
-    return "…" * (start > 0) + text[start:][:_LONGEST] + "…" * (start + _LONGEST < len(text))
+    return "…" * (start > 0) + cut(text[start:], _LONGEST)

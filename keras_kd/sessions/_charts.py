@@ -8,6 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
+from keras_kd._common.text import cut
 from keras_kd.datasets.class_names import canonical
 from keras_kd.sessions import _patterns
 from keras_kd.sessions._options import Event, Task
@@ -146,8 +147,7 @@ def _task(task: Task, number: int, axis: _Axis, top: int) -> list[str]:
     # Letters are some 7 pixels wide.
     fitting = int((right - x) / 7)
     if right - x > 30:
-        name = task.name if len(task.name) < fitting else task.name[: fitting - 1] + "…"
-        words = html.escape(name)
+        words = html.escape(cut(task.name, fitting))
         parts.append(f'<text class="name" x="{(x + right) / 2:.1f}" y="{top + 16}">{words}</text>')
     return parts
 

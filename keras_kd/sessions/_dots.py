@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from keras_kd._common.text import cut
 from keras_kd.sessions._charts import WIDTH, svg
 from keras_kd.sessions._estimates import Estimate
 from keras_kd.sessions._html import scrolled
@@ -53,7 +54,7 @@ def dots(
         middle = 8 + each * (number + 0.5)
         parts.append(
             f'<text class="row" x="{left - 12}" y="{middle + 4}" text-anchor="end">'
-            f"<title>{html.escape(name)}</title>{html.escape(_short(name))}</text>"
+            f"<title>{html.escape(name)}</title>{html.escape(cut(name, LETTERS))}</text>"
         )
         for place, (group, mean) in enumerate(zip(groups, means, strict=True)):
             y = middle + (place - (len(groups) - 1) / 2) * 13
@@ -66,11 +67,6 @@ def _grid_line(value: float, kind: str, x: float, bottom: float) -> list[str]:
         f'<line class="{kind}" x1="{x}" x2="{x}" y1="4" y2="{bottom}"/>',
         f'<text x="{x}" y="{bottom + 15}" text-anchor="middle">{round(value, 6) + 0:g}</text>',
     ]
-
-
-def _short(name: str) -> str:
-    """A measure's name, cut with a sign where it is longer than the margin."""
-    return name if len(name) <= LETTERS else name[: LETTERS - 1] + "…"
 
 
 def _dot(

@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from keras_kd._common import csv_files
+from keras_kd._common.text import some
 from keras_kd.datasets.class_names import plain
 from keras_kd.errors import DataError
 
@@ -78,7 +79,7 @@ def outside(options: Options, start: float, end: float) -> list[str]:
     apart = [event.name for event in options.events if not lowest <= event.time < end + ROUNDING]
     held = f"is {end:.1f} s long" if start < ROUNDING else f"goes from {start:.1f} s to {end:.1f} s"
     return [
-        f"{what}: {', '.join(names[:5])}{', …' if len(names) > 5 else ''}; the recording {held}:"
+        f"{what}: {some(names)}; the recording {held}:"
         " check --offset, and times, which are seconds, mm:ss or hh:mm:ss."
         for what, names in (
             (

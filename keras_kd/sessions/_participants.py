@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from keras_kd._common.checked_files import read_json, read_text
-from keras_kd._common.text import plain_reason
+from keras_kd._common.text import plain_reason, some
 from keras_kd._common.user_warnings import warn
 from keras_kd.datasets.class_names import plain
 from keras_kd.errors import DataError
@@ -128,7 +128,7 @@ def _tell_alone(paths: Sequence[Path]) -> None:
     """Warn of recordings whose settings and tasks are unknown."""
     if alone := [str(path) for path in paths if not _record(path).is_file()]:
         warn(
-            f"{', '.join(alone[:3])}{', …' if alone[3:] else ''}: without its folder with"
+            f"{some(alone, 3)}: without its folder with"
             " session.json beside it, a recording has the usual settings and no tasks."
         )
 

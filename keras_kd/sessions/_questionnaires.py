@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_kd._common.text import some
 from keras_kd._common.user_warnings import warn
 from keras_kd.errors import DataError
 from keras_kd.sessions import _usability_scale
@@ -94,9 +95,8 @@ def _texts(given: pd.DataFrame, path: str | Path) -> list[str]:
     # Where nothing is left, the first text is what is to be told.
     if not found or len(texts) == given.shape[1]:
         return []
-    shown = ", ".join(f"{name} ({known[name].dropna().iloc[0]:.20})" for name in found[:5])
-    shown += ", …" * (len(found) > 5)
-    warn(f"{path}: columns without a number are passed over: {shown}.")
+    shown = (f"{name} ({known[name].dropna().iloc[0]:.20})" for name in found)
+    warn(f"{path}: columns without a number are passed over: {some(shown)}.")
     return found
 
 
@@ -132,8 +132,7 @@ def _scored(numbers: pd.DataFrame, items: dict[str, int], path: str | Path) -> p
     if (empty := answers.isna().any(axis=1)).any():
         warn(
             f"{path}: {empty.sum()} of {len(empty)} rows have no SUS score, because an answer is"
-            f" missing: line {', '.join(map(str, empty.index[empty][:5]))}"
-            f"{', …' if empty.sum() > 5 else ''}."
+            f" missing: line {some(empty.index[empty])}."
         )
     others = numbers.drop(columns=[*items])
     if SCORE in others:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from keras_kd._common.text import some
 from keras_kd.datasets.class_names import canonical, problem
 from keras_kd.errors import DataError
 from keras_kd.sessions import _baseline, _rows
@@ -134,7 +135,7 @@ class Timeline:
         """
         named = self.options.faces
         shown = [f"{face} ({count:,} frames)" for face, count in self.faces.items()]
-        followed = f"{', '.join(shown[:5]) or 'none'}{', …' if shown[5:] else ''}"
+        followed = f"{some(shown) or 'none'}"
         if named and not set(named) & set(self.faces):
             return [
                 f"No frame has the face {' or '.join(map(str, named))}: the faces followed are"
@@ -248,11 +249,10 @@ def _without_frames(times: np.ndarray, duration: float) -> list[str]:
     holes = np.flatnonzero(steps > longest_gap_between(times))
     if not len(holes):
         return []
-    places = [f"{times[row]:.1f} to {times[row + 1]:.1f} s" for row in holes[:5]]
+    places = (f"{times[row]:.1f} to {times[row + 1]:.1f} s" for row in holes)
     return [
-        f"No frames for {steps[holes].sum():.1f} of {duration:.1f} s ({', '.join(places)}"
-        f"{', …' * (len(holes) > len(places))}): what happened there is unknown and counts as not"
-        " recorded."
+        f"No frames for {steps[holes].sum():.1f} of {duration:.1f} s ({some(places)}):"
+        " what happened there is unknown and counts as not recorded."
     ]
 
 

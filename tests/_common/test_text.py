@@ -7,7 +7,7 @@ from pathlib import Path
 import h5py
 import pytest
 
-from keras_kd._common.text import command_line, first_line, plain_reason, reason_of_call
+from keras_kd._common.text import command_line, cut, first_line, plain_reason, reason_of_call, some
 
 
 @pytest.mark.parametrize(
@@ -93,3 +93,17 @@ def test_one_function_quotes_commands():
     root = Path(__file__).parents[2]
     files = [*(root / "keras_kd").rglob("*.py"), *(root / "cli").rglob("*.py")]
     assert [file.name for file in files if "shlex" in file.read_text()] == ["text.py"]
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (cut("abcd", 4), "abcd"),
+        (cut("abcde", 4), "abc…"),
+        (some([1, 2, 3], 3), "1, 2, 3"),
+        (some(iter("abcd"), 3), "a, b, c, …"),
+        (some([]), ""),
+    ],
+)
+def test_what_is_left_out_of_a_name_or_a_list_leaves_a_sign(shown: str, expected: str) -> None:
+    assert shown == expected

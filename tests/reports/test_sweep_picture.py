@@ -44,7 +44,7 @@ def test_long_names_leave_room_for_the_scores(options: dict, tmp_path: Path) -> 
         (["A", "keras:MobileNetV3Small"], ["A", "keras:MobileNetV3Small"]),
         (FILES, ["…cher-a/run/student.keras", "…cher-b/run/student.keras"]),
         ([FILES[0], "vgg8"], ["…cher-a/run/student.keras", "vgg8"]),
-        (["a" + 30 * "x", "b" + 30 * "x"], ["a" + 23 * "x" + "…", "b" + 23 * "x" + "…"]),
+        (["a" + 30 * "x", "b" + 30 * "x"], ["a" + 22 * "x" + "…", "b" + 22 * "x" + "…"]),
         ([1.0, None], ["1.0", "None"]),
     ],
 )

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 
-from keras_kd._common.text import counted
+from keras_kd._common.text import counted, some
 from keras_kd.datasets import SPLITS, class_names
 from keras_kd.datasets.readers import _boxes, _image_files, _numbering, _splitting, _survey, _tree
 from keras_kd.errors import DataError
@@ -37,7 +37,7 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
         if not skip_bad_rows:
             folder = classes[name][0]
             raise DataError(
-                f"{folder} is no class, its folders {_some(sorted(_names_inside(folder)))} are"
+                f"{folder} is no class, its folders {some(sorted(_names_inside(folder)))} are"
                 " called as the classes beside it: move it away, or its images into those classes,"
                 " or pass over it with --skip-bad-rows."
             )
@@ -126,7 +126,7 @@ def remarks(root: Path, train: Path, others: Sequence[Path]) -> list[str]:
     lines += class_names.doubts(list(classes))
     if all(map(_NUMBERED.fullmatch, map(str.casefold, classes))):
         lines.append(
-            f"the classes are {_some(classes)}: if these are parts of one set, sort their images"
+            f"the classes are {some(classes)}: if these are parts of one set, sort their images"
             " into a folder for each class"
         )
     if _numbering.are_numbers(classes):
@@ -178,7 +178,7 @@ def _either(classes: dict[str, list[Path]]) -> str:
     """What to know where the deeper folders might be the classes."""
     same = _same_inside(classes)
     return (
-        f"; the classes are {_some(classes)}, each with the folders {_some(same)}: if those are the"
+        f"; the classes are {some(classes)}, each with the folders {some(same)}: if those are the"
         " classes, put them first"
     ) * bool(same)
 
@@ -197,12 +197,6 @@ def _same_inside(classes: dict[str, list[Path]]) -> list[str]:
 
 def _names_inside(folder: Path) -> set[str]:
     return {class_names.plain(child.name) for child in _tree.listed(folder).folders}
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first names, for a message."""
-    listed = [*names]
-    return ", ".join(listed[:8]) + ", …" * (len(listed) > 8)
 
 
 def _of_numbers(names: list[str]) -> str:
@@ -295,6 +289,6 @@ def _refuse_other_layouts(train: Path, root: Path, classes: dict[str, list[Path]
     same = _same_inside(classes)
     if same and all(map(_PART.fullmatch, map(str.casefold, classes))):
         raise DataError(
-            f"{train} has the folders {_some(classes)}, each with folders {_some(same)}, which seem"
+            f"{train} has the folders {some(classes)}, each with folders {some(same)}, which seem"
             " to be the classes: call the folders train, validation and test, or give one of them."
         )
