@@ -18,7 +18,7 @@ def test_hugging_face_s_metadata_in_json_lines(tmp_path):
         (tmp_path / split / "metadata.jsonl").write_text(
             "\n\n".join(
                 json.dumps(
-                    {"text": None, "file_name": file, "label": label, "boxes": [1, 2]}
+                    {"text": None, "file_name": file, "label": [label], "boxes": [1, 2]}
                     # Of columns that are not read, a person's may be anything, too.
                     | {"user": {"id": split, "names": [start]}}
                 )

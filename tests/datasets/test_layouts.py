@@ -119,7 +119,17 @@ def test_masks_in_the_folders_of_classes_are_told(tmp_path):
         (
             "0.xml",
             "<annotation>\n",
-            "0.xml is not read: it holds boxes in an image, as Pascal VOC's",
+            "0.xml is not read: it holds boxes in images, as annotations of Pascal VOC, ImageNet,",
+        ),
+        (
+            "a.json",
+            '{"licenses": [], "images": [], "annotations": []}',
+            "a.json is not read: it holds boxes in images, as .*COCO and LabelMe do: classes of",
+        ),
+        (
+            "labels.csv",
+            "file,cat,dog\n0.png,0.8,0.2\n",
+            "call that label, or if cat, dog hold shares or votes of classes, write the one with",
         ),
         (
             "data.rec",
@@ -279,6 +289,28 @@ def test_images_of_classes_beside_a_folder_of_something_else(tmp_path):
         write_pictures(tmp_path / "Images" / name, start=10 * start)
         (tmp_path / "Annotation" / name).mkdir(parents=True)
     with pytest.raises(DataError, match="Annotation is a class .*or give .*Images if its folders"):
+        datasets.load(tmp_path, "train")
+
+
+def test_what_a_class_without_images_holds_is_named(tmp_path):
+    """As of COCO's annotations, or photos of a camera's own form: "add images"."""
+    for name in ("images", "owls"):
+        write_pictures(tmp_path / name)
+    (tmp_path / "annotations").mkdir()
+    (tmp_path / "annotations" / "train.json").write_text('{"annotations": []}')
+    with pytest.raises(
+        DataError, match="without images: it holds 1 .json file, not read; .*boxes in images"
+    ):
+        datasets.load(tmp_path, "train")
+
+
+def test_the_folder_that_an_unpacked_archive_holds_far_below_is_named(tmp_path):
+    """The first of several folders in each other was named, which is refused as well."""
+    deep = tmp_path / "archive" / "data" / "data"
+    for name in ("train/a", "train/b"):
+        write_pictures(deep / name)
+    write_pictures(deep / "test" / "a")
+    with pytest.raises(DataError, match=f"or give {deep} if its folders are the classes"):
         datasets.load(tmp_path, "train")
 
 

@@ -38,11 +38,12 @@ def test_class_names_that_differ_by_a_capital_are_remarked_on(tmp_path):
 
 
 def test_of_several_columns_the_first_is_taken_and_that_is_told(tmp_path):
-    lines = [f"{line},old,train,test" for line in rows(tmp_path, ("a", "b"))]
-    (tmp_path / "all.csv").write_text("\n".join(["file,category,label,set,split", *lines]))
+    lines = [f"{line},old,train,test,x" for line in rows(tmp_path, ("a", "b"))]
+    header = "file,category,label,set,split,label_name"
+    (tmp_path / "all.csv").write_text("\n".join([header, *lines]))
     assert datasets.load(tmp_path, "train").class_names == ("a", "b")
     assert list(datasets.passed_over(tmp_path)) == [
-        "all.csv is read by its column category, which stands before label",
+        "all.csv is read by its column category, which stands before label and label_name",
         "all.csv is read by its column set, which stands before split",
     ]
 
@@ -81,12 +82,14 @@ def test_labels_that_may_stand_for_none_or_be_one_number_are_remarked_on(tmp_pat
 
 
 def test_columns_that_splits_may_depend_on_are_told(tmp_path):
-    lines = [f"{line},{n % 2},p{n % 3},{n}" for n, line in enumerate(rows(tmp_path, "ab"))]
-    (tmp_path / "all.csv").write_text("\n".join(["file,label,is_test,subject_id,id", *lines]))
+    lines = [f"{line},{n % 2},p{n % 3},{n},0" for n, line in enumerate(rows(tmp_path, "ab"))]
+    header = "file,label,is_test,subject_id,id,kfold"
+    (tmp_path / "all.csv").write_text("\n".join([header, *lines]))
     assert datasets.passed_over(tmp_path) == (
         "all.csv: the column is_test is not read, so no split is taken from it",
         "all.csv: the column subject_id is not read: images of one subject_id may fall into"
         " several splits",
+        "all.csv: the column kfold is not read, so no split is taken from it",
     )
     # Who has all splits keeps persons apart, or does not.
     parts = [
@@ -125,7 +128,13 @@ def test_a_column_for_each_class_as_roboflow_writes_them(tmp_path):
         table.write("50.png, 1, 1\n51.png, 0, 0\n52.png, 1, 0.3\n")
     with pytest.raises(DataError, match="line 8, with 1 in dog and Cat: the label is missing"):
         datasets.load(tmp_path, "validation")
-    assert len(datasets.load(tmp_path, "validation", skip_bad_rows=True).skipped) == 3
+    skipped = datasets.load(tmp_path, "validation", skip_bad_rows=True).skipped
+    whys = (
+        "with 1 in dog and Cat:",
+        "with 1 in no column of a class:",
+        "with '0.3' in Cat where 0",
+    )
+    assert all(why in line for why, line in zip(whys, skipped, strict=True))
 
 
 def test_a_column_of_true_and_false_for_each_class_and_numbers_of_rows(tmp_path):

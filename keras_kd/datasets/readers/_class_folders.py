@@ -48,7 +48,8 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
         raise DataError(f"In {train} {wrong}: rename the folder.")
     if len(classes) < 2:
         advice = "".join(
-            f", or give {folders[0]} if its folders are the classes" for folders in classes.values()
+            f", or give {_holding(folders[0])} if its folders are the classes"
+            for folders in classes.values()
         )
         unread = _survey.unread_file(root)
         raise DataError(
@@ -56,6 +57,16 @@ def of_train(train: Path, root: Path, skip_bad_rows: bool) -> dict[str, list[Pat
             f"more: add classes{advice}{unread and '; '}{unread}."
         )
     return classes
+
+
+def _holding(folder: Path) -> Path:
+    """The folder itself, or the first one below it that holds several, as of an unpacked archive's
+    archive/data/data.
+    """
+    inner = folder
+    while len(inside := _tree.listed(inner).folders) == 1:
+        inner = inside[0]
+    return inner if inside else folder
 
 
 def of_split(

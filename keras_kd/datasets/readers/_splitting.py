@@ -35,7 +35,10 @@ _KIND = re.compile("[a-z][ _-]?group$", re.IGNORECASE)
 # Of a file's name: S010_, video0-, person_3., and of Roboflow's copies, IMG_7_jpg.rf.
 _BEGINNING = re.compile(r"[^\W\d_]*[-_ ]?\d+(?=[-_. ])")
 _FEWEST_ALIKE = 3  # persons or films
-_SPLITS = {"fold", "partition", "set", "split", "subset", "usage"}
+_SPLITS = {
+    "dataset", "fold", "folds", "kfold", "partition", "phase", "set", "split", "splits", "subset",
+    "usage",
+}  # fmt: skip
 
 
 def held_out(

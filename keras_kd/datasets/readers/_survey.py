@@ -36,9 +36,14 @@ _OTHER_FORMS = {
     **dict.fromkeys((".dcm", ".dicom", ".nii"), "it is a medical image: save it as PNG"),
 }
 _BOXES = (
-    f"it holds boxes in an image, as Pascal VOC's and ImageNet's annotations do: {_boxes.INSTEAD}"
-    " a folder for each class, or sort the images so"
+    "it holds boxes in images, as annotations of Pascal VOC, ImageNet, COCO and LabelMe do:"
+    f" {_boxes.INSTEAD} a folder for each class, or sort the images so"
 )
+# By suffix, words of which one stands at the beginning of annotations of boxes.
+_OF_BOXES = {
+    ".xml": (b"<annotation",),
+    ".json": (b'"annotations"', b'"categories"', b'"licenses"', b'"shapes"', b'"bbox"'),
+}
 _IDX = re.compile(r".*idx\d-ubyte")  # MNIST's, with a hyphen or a dot before it
 _NUMBER = re.compile(r"-?\d+(\.\d+)?")
 _LOOKED_AT = 2**12  # bytes of a text that may be a table
@@ -107,6 +112,12 @@ def described(path: Path) -> str:
     return f"{holds}: sort images into a folder for each class{unread and '; '}{unread}"
 
 
+def instead_of_images(folder: Path) -> str:
+    """Say of which kind most files in a folder without images are; "" where it has none."""
+    kinds = Counter(file.suffix.lower() for part in _tree.walk(folder) for file in part.files)
+    return "".join(f": it holds {_line(*kind)}" for kind in kinds.most_common(1))
+
+
 def unread_file(root: Path) -> str:
     """Say why the first table, Parquet file or archive in a folder is not read; "" where there is
     none.
@@ -149,7 +160,7 @@ def _mending(file: Path) -> str:
     suffix = file.suffix.lower()
     if _IDX.fullmatch(file.name.removesuffix(".gz")):
         return f"it is in MNIST's IDX form: {_AS_FILES}"
-    if suffix == ".xml" and b"<annotation" in _start(file):
+    if any(word in _start(file) for word in _OF_BOXES.get(suffix, ())):
         return _BOXES
     if file.name == "dataset_dict.json":
         return _OTHER_FORMS[".arrow"]
@@ -227,11 +238,22 @@ def _other_columns(path: Path) -> str:
         )
     columns = _table_rows.columns(path)
     if columns.file or columns.label:
-        return f"{columns.lacking}: call that {'label' if columns.file else 'file'}"
+        what = "label" if columns.file else "file"
+        return f"{columns.lacking}: call that {what}{_shares(path, columns)}"
     return (
         f"it has no column pixels: a csv file of pixels has {expected} in its first line, and a"
         f" table of image files has file, label; received {received or 'nothing'}; name the columns"
         f" so or choose another file{csv_files.other_separator(names)}"
+    )
+
+
+def _shares(table: Path, columns: _table_rows.Columns) -> str:
+    """What to do where several columns beside the file may hold shares or votes of classes."""
+    first = next(_table_rows.texts(table, columns.names), {}) if columns.file else {}
+    numbers = [name for name, text in first.items() if _NUMBER.fullmatch(text)]
+    names = ", ".join([name for name in numbers if name not in columns.file][:12])
+    return (f", or if {names} hold shares or votes of classes, write the one with most into it") * (
+        ", " in names
     )
 
 

@@ -34,6 +34,7 @@ SPLIT = ("split", "subset", "set", "usage")
 _OTHER_FILE = (
     "filenames", "filepaths", "file_path", "image_file", "image_filename", "image_id",
     "image index", "image_name", "img", "img_id", "img_name", "img_path", "fname", "id", "id_code",
+    "pth",
 )  # fmt: skip
 _OTHER_LABEL = (
     "labels", "choice", "classes", "label_name", "class_label", "classname", "category_name",
@@ -115,7 +116,7 @@ class Columns:
     @property
     def usual(self) -> bool:
         """Whether the names are none of competitions' own."""
-        told = {*_lower([*self.file, *self.label])}
+        told = {*_lower([*self.file, *self.label[:1]])}
         return self.are_enough and told <= {*FILE, *LABEL}
 
     @property
@@ -136,8 +137,8 @@ def columns(table: Path) -> Columns:
         first = next(lines, (1, []))[1]
     except DataError:
         return Columns((), (), (), (), (), ())
-    file, label = _named(names, FILE) or _named(names, _OTHER_FILE), _named(names, LABEL)
-    label = label or _named(names, _OTHER_LABEL) or _named(names, _LABEL_NUMBERS)
+    file = _named(names, FILE) or _named(names, _OTHER_FILE)
+    label = [*_named(names, LABEL), *_named(names, _OTHER_LABEL)] or _named(names, _LABEL_NUMBERS)
     split = _named(names, SPLIT) or _named(names, _OTHER_SPLIT)
     pixels = _pixel_numbers.columns(names)
     # A row of pixels is an image, whatever number it has; where it names a file that is.
@@ -190,15 +191,24 @@ def rows(table: Path) -> Iterator[Row]:
         if found.label:
             label = texts[found.label[0]]
         else:
-            marks = {name: texts[name].lower() for name in found.classes}
-            marked = [name for name, mark in marks.items() if mark in _YES]
-            label = marked[0] if len(marked) == 1 and {*marks.values()} <= {*_MARKS} else ""
-            place += f", with 1 in {' and '.join(marked)}" * (len(marked) > 1)
+            label, why = _marked({name: texts[name] for name in found.classes})
+            place += why
         values = map(_plain, csv_files.picked(fields, [*of_groups.values()]))
         groups = dict(zip(of_groups, values, strict=True))
         file = texts[found.file[0]] if found.file else ""
         pixels = PixelRow(place, _joined(fields, of_pixels), shape) if shape else None
         yield Row(place, file, class_names.plain(label), split, groups, pixels)
+
+
+def _marked(marks: Mapping[str, str]) -> tuple[str, str]:
+    """The class of a row with a column for each, or "" and what stands there instead."""
+    other = next((name for name, mark in marks.items() if mark.lower() not in _MARKS), None)
+    if other is not None:
+        return "", f", with {marks[other]!r:.20} in {other} where 0 or 1 is expected"
+    marked = [name for name, mark in marks.items() if mark.lower() in _YES]
+    if len(marked) != 1:
+        return "", f", with 1 in {' and '.join(marked) or 'no column of a class'}"
+    return marked[0], ""
 
 
 def _joined(fields: list[Any], places: Sequence[int]) -> str:
@@ -288,6 +298,8 @@ def _objects(table: Path) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _text(place: str, name: str, field: Any) -> str:
+    if isinstance(field, list) and len(field) == 1:
+        field = field[0]
     if isinstance(field, (list, dict)):
         raise DataError(
             f"{place} has several values as its {name}, {str(field)[:60]}: expected one text or"

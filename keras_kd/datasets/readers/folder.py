@@ -127,7 +127,7 @@ def _listing(split_folder: Path, classes: dict[str, list[Path]], skip_bad_rows: 
         for name in classes
     }
     problems = [
-        f"{found[name][0]} is a class without images"
+        f"{found[name][0]} is a class without images{_survey.instead_of_images(found[name][0])}"
         if found[name]
         else f"{split_folder} has no folder of the class {name}, of which there are training images"
         for name in classes
@@ -139,7 +139,11 @@ def _listing(split_folder: Path, classes: dict[str, list[Path]], skip_bad_rows: 
     ]
     # Where no class has images the other folders tell more.
     problems = problems + others if any(files.values()) else others + problems
-    unread = "" if any(files.values()) else _survey.unread_file(split_folder)
+    # Where no class has images, and of a first one that has none, a file may tell why.
+    bare = [split_folder] * (not any(files.values())) + [
+        folder for name in classes if not files[name] for folder in found[name][:1]
+    ]
+    unread = next(filter(None, map(_survey.unread_file, bare)), "")
     filled = [folder for name in classes if files[name] for folder in found[name]]
     deeper = len(filled) == 1 and bool(_tree.listed(filled[0]).folders)
     within = f", or give {filled[0]} if its folders are the classes" if deeper else ""
