@@ -176,6 +176,7 @@ def test_every_option_comes_back_from_toml(tmp_path):
         ("teacher = ' '", "teacher in {path} is empty: give a value"),
         ("alpha = ", "{path} can't be read as TOML: "),
         ("alpha: 0.5", "{path} can't be read as TOML: "),
+        ("out = 'runs'", "Unknown option 'out' in {path}: it is given on the command line, --out."),
         ("alpha = 1\nalpha = 0", "{path} can't be read as TOML: "),
     ],
 )
@@ -190,10 +191,12 @@ def test_what_is_wrong_in_a_file_is_told_with_key_and_file(text, told, tmp_path)
 
 def test_files_that_are_none_are_told(tmp_path):
     (tmp_path / "binary.toml").write_bytes(b"\xff\xfe\x00")
+    (tmp_path / "backslash.toml").write_text('data = "C:\\Users"')
     (tmp_path / "windows.toml").write_text("data = 'Büro'\n", encoding="cp1252")
     for path, told in (
         ("windows.toml", "not UTF-8 text from byte 10 on: save the file as UTF-8"),
         ("missing.toml", "No configuration file at"),
+        ("backslash.toml", r"or a path with \\ in single ones, like `data = 'C:\\photos'`\."),
         ("binary.toml", "as TOML"),
         ("", "as TOML"),
     ):

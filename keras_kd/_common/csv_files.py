@@ -139,7 +139,8 @@ def _bounded(file: TextIO, path: str) -> Iterator[str]:
             raise csv.Error(f"a line of {LONGEST_LINE:,} characters or more")
         if "\0" in line:
             raise DataError(
-                f"{path} holds null characters, as UTF-16 and UTF-32 do: save the file as UTF-8."
+                f"{path} holds null characters, as UTF-16 and UTF-32 do, and a file whose writing"
+                " was broken off: save it as UTF-8, or remove them."
             )
         yield line
 

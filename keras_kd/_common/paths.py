@@ -33,6 +33,12 @@ def advice(path: str | Path, usual: str = "check the path") -> str:
         path: as it was given; `--data=~/photos` and a configuration leave its `~` as it is.
         usual: what to do with others.
     """
+    if min(str(path), default="a") < " ":
+        # Else the path is shown with the very escapes that were written.
+        return (
+            "in the double quotes of a configuration \\t, \\n and their like are one character:"
+            " write / for \\"
+        )
     if is_address(path):
         return "download it, and give its path on this machine"
     return _HOME if _begins_at_home(path) else f"{usual}{_looked_from(path)}"

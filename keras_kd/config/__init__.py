@@ -25,6 +25,9 @@ from keras_kd.config._text import numbers as numbers
 from keras_kd.config.recipes import RECIPES as RECIPES
 from keras_kd.errors import ConfigError
 
+# Options of commands that no file holds.
+_OF_COMMANDS = ("config", "json", "out", "resume")
+
 
 def fields() -> dict[str, dataclasses.Field]:
     """Return the dataclass field of every option, by name."""
@@ -57,17 +60,18 @@ def load(path: str | Path) -> dict[str, Any]:
             value. The message names the key and the nearest known one.
     """
     try:
-        values = read_toml(read_text(path))
+        text = read_text(path)
+        values = read_toml(text)
     except FileNotFoundError as error:
         raise ConfigError(f"No configuration file at {path}: {advice(path)}.") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(
             f"{path} can't be read as TOML: {error}. Write each option in a line like `epochs = 3`,"
-            ' and texts in quotes, like `data = "photos"`.'
+            f' and texts in quotes, like `data = "photos"`{_of_backslashes(text)}.'
         ) from error
     except (ValueError, OSError) as error:
         raise ConfigError(f"{path} can't be read as TOML: {plain_reason(error)}.") from error
-    # A run folder's config.toml has this table of versions, which are not options.
+    # A run folder's config.toml has a table of versions, which are not options.
     values.pop("made_with", None)
     known = fields()
     for name, value in values.items():
@@ -75,6 +79,8 @@ def load(path: str | Path) -> dict[str, Any]:
             flags = {spec.metadata["flag"]: option for option, spec in known.items()}
             near = [flags[name]] if name in flags else difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}."
+            if name in _OF_COMMANDS:
+                hint = f"it is given on the command line, --{name}."
             if isinstance(value, dict):
                 hint = "options stand in no table; remove the line in brackets."
             raise ConfigError(f"Unknown option {name!r} in {path}: {hint}")
@@ -82,6 +88,11 @@ def load(path: str | Path) -> dict[str, Any]:
             values[name] = value = joined(name, value, str(path))
         require(name, known[name], kind(name), value, f" in {path}")
     return values
+
+
+def _of_backslashes(text: str) -> str:
+    """What to know of Windows' paths, whose backslashes mean something else in double quotes."""
+    return ", or a path with \\ in single ones, like `data = 'C:\\photos'`" * ("\\" in text)
 
 
 def joined(name: str, parts: list, where: str) -> Any:

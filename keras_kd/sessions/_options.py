@@ -22,6 +22,8 @@ WHOLE, QUESTIONNAIRE = "whole session", "questionnaire"
 LONGEST = 1e7
 # 0,5 and 1:02,5.
 _COMMA = r"[-\d:]+,\d+"
+# Columns by which one table may hold the tasks or events of several recordings.
+_RECORDINGS = ("participant", "person", "subject", "session", "recording", "video", "file")
 # Seconds that a task or event may end after a recording: nobody stops both at once.
 ROUNDING = 1.0
 
@@ -250,6 +252,12 @@ def _lines(
         raise DataError(
             f"{path} lacks {', '.join(sorted(missing))}: its columns must be {','.join(columns)}."
         )
+    for name in (name for name in table if name.lower() in _RECORDINGS and name not in columns):
+        if len(several := [*filter(None, table[name].unique())]) > 1:
+            raise DataError(
+                f"{path} has rows of several recordings in its column {name}, {some(several)}:"
+                " write a table for each, called as the recording, and give the tables' folder."
+            )
     if len(table) and (why := doubtful(table[[*times]], table[[*times]])):
         raise DataError(f"{path}, {why}")
     return list(zip(table.index, table.to_dict("records"), strict=True))

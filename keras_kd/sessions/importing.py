@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_kd._common.files import LOCK, locked, written_whole
 from keras_kd._common.progress import Terminal
+from keras_kd._common.text import counted
 from keras_kd.errors import ConfigError, DataError, OutputError, kept
 from keras_kd.sessions import _timeline
 from keras_kd.sessions._exported_by_others import PROGRAMS, Imported
@@ -96,7 +97,9 @@ def import_sessions(
             told = *timeline.doubtful_faces, *timeline.doubtful_times, *timeline.doubts
             for note in (*_notes(imported), *told):
                 terminal.say(f"{file.stem}: {note}")
-            terminal.say(f"{file.stem}: {len(imported.times):,} rows; {folder / 'report.html'}")
+            terminal.say(
+                f"{file.stem}: {counted(len(imported.times), 'row')}; {folder / 'report.html'}"
+            )
             results[file.stem] = result(rows, folder, timeline, len(imported.times), 0.0)
     return results
 
@@ -106,7 +109,8 @@ def _require_new(exports: Sequence[Path], out: Path) -> None:
     require_names([file.stem for file in exports], out)
     for file in exports:
         if not file.is_file():
-            raise DataError(f"{file} is not there: give the path of an export.")
+            what = "is a folder" if file.is_dir() else "is not there"
+            raise DataError(f"{file} {what}: give the path of an export.")
         if (rows := out / f"{file.stem}.csv").exists() or (out / file.stem).exists():
             raise OutputError(
                 f"{rows} is already there: leave out the exports whose sessions are there, or"

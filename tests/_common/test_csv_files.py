@@ -56,7 +56,7 @@ def test_a_separator_that_is_rarer_than_another_can_be_named(tmp_path):
     [
         (b"", "received nothing"),
         (b"a,b\n1,2\n\xff\xfe,3\n", "not UTF-8 text; save the file as UTF-8"),
-        ("a,b\n1,2\n".encode("utf-16-le"), "null characters, as UTF-16 and UTF-32 do: save"),
+        ("a,b\n1,2\n".encode("utf-16-le"), "null characters, as UTF-16 and UTF-32 do, and a"),
         (gzip.compress(b"a,b\n1,2\n", mtime=0), "not UTF-8 text; unpack it"),
         (b'a,b,note\n1,2,"x\n3,4,y\n5,6,z\n', "line 2: not a csv row .unexpected end of data"),
         (b'a,b,note\n1,2,"x\n3,4,y\n5,6,"z\n', "line 2: not a csv row .',' expected after"),

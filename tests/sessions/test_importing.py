@@ -130,6 +130,8 @@ def test_what_is_no_export_is_told(tmp_path, capsys):
         out = ["--out", str(tmp_path / "B")]
         assert called("analyze", str(tmp_path / "bad.csv"), "--from", "openface", *out) == 2
         assert word in capsys.readouterr().err
+    assert called("analyze", str(tmp_path), "--from", "openface", *out) == 2
+    assert f"{tmp_path} is a folder: give the path of an export" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

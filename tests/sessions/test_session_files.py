@@ -34,6 +34,7 @@ def test_segments_are_read_and_mistakes_named(tmp_path):
         ("start_s,end_s,task,Task\n0,1,a,b\n", "the column task twice"),
         ("start_s,end_s,task\n\n0,1,a\n2,3,b\n5,6, a\n", "line 5: the task 'a' is .*line 3"),
         ("start_s,end_s,task\n0,1,whole session\n", "line 2: .* a row 'whole session'"),
+        ("Participant,start_s,end_s,task\np1,0,1,a\np2,2,3,b\n", "column Participant, p1, p2: "),
     ):
         bad = tmp_path / "bad.csv"
         bad.write_text(text)
