@@ -43,7 +43,7 @@ def plain_reason(error: BaseException) -> str:
     """Return an error's message; of the operating system's the plain words alone, without their
     number and the file, also where pyarrow or HDF5 put them into words of their own.
     """
-    words = str((isinstance(error, OSError) and error.strerror) or error)
+    words = str((isinstance(error, OSError) and error.strerror) or error).rstrip("\n")
     found = _SYSTEM.search(words)
     return next(filter(None, found.groups())) if found else words
 

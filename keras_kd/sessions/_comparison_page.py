@@ -46,7 +46,8 @@ def shown(study: Study) -> list[tuple[str, ...]]:
 
 
 def _cells(row: Comparison) -> list[str]:
-    factor, digits = (100, 0) if is_share(row.measure) else (1, 2)
+    factor, usual = (100, 0) if is_share(row.measure) else (1, 2)
+    digits = _digits(row, factor, usual)
     counts = list(row.counts.values())
     n = str(counts[0]) if len(set(counts)) == 1 else ", ".join(map(str, counts))
     cells = [named(row.measure), n, *(_text(mean, factor, digits) for mean in row.means.values())]
@@ -54,6 +55,15 @@ def _cells(row: Comparison) -> list[str]:
         cells += [_text(row.difference, factor, digits, "+"), _text(row.effect, 1, 2, "+")]
         cells += [_chance(row.chance), _chance(row.corrected)]
     return cells
+
+
+def _digits(row: Comparison, factor: float, usual: int) -> int:
+    """Decimals of a measure's numbers: more than usual where all would be shown as 0, beside an
+    effect.
+    """
+    found = [*row.means.values(), *([row.difference] if row.difference else [])]
+    largest = factor * max((abs(one.value) for one in found if one.value == one.value), default=0.0)
+    return max(usual, -math.floor(math.log10(largest))) if largest else usual
 
 
 def _chance(p: float) -> str:

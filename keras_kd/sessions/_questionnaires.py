@@ -52,7 +52,8 @@ def joined(rows: pd.DataFrame, path: str | Path) -> pd.DataFrame:
     if missing := sorted(set(named.itertuples(index=False, name=None)) - found):
         raise DataError(
             f"{path} names {' in group '.join(missing[0])}, who has no recording here: the column"
-            " participant holds the recordings' names, and group, if given, their groups'."
+            " participant holds the recordings' names, and group, if given, their groups';"
+            f" recordings are of {some(known['participant'].unique())}."
         )
     return pd.concat([rows, answers.assign(task=TASK, readable=1.0)], ignore_index=True)
 

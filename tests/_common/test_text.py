@@ -37,7 +37,7 @@ def test_of_the_operating_systems_errors_the_plain_words_are_shown(
 @pytest.mark.parametrize(
     ("error", "shown"),
     [
-        (ValueError("it is cut short"), "it is cut short"),
+        (ValueError("it is cut short\n"), "it is cut short"),
         (OSError("file signature not found"), "file signature not found"),
         (OSError("error message = ''"), "error message = ''"),
         (ValueError("[Errno 13] Permission denied: '/a'"), "Permission denied"),

@@ -259,6 +259,19 @@ def test_doubtful_baselines_and_single_participants_are_told(tmp_path, capsys):
     assert "With 3 in a group such intervals" in told and "With 1" not in told
 
 
+@pytest.mark.parametrize(
+    ("a", "b", "cells"),
+    [
+        ([0.0002, 0.0004], [0.0005, 0.0011], ("0.03 (0.02 to 0.04)", "0.08 (0.05 to 0.11)")),
+        ([0.2, 0.4], [0.5, 0.75], ("30 (20 to 40)", "62 (50 to 75)")),
+    ],
+)
+def test_numbers_beside_an_effect_are_not_rounded_to_nothing(a, b, cells):
+    """ "0 (0 to 0)" and "0 (0 to 0)" had a difference of 0 and an effect of 1.45."""
+    study = comparison.compare(_study(a, b))
+    assert _comparison_page.shown(study)[1][3:5] == cells
+
+
 def test_the_page_shows_a_chart_first_and_folds_what_is_zero(study):
     made = comparison.compare(comparison.participants(sorted(study.glob("?/*.csv"))))
     page = _comparison_page.page(made)

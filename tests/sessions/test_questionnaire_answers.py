@@ -77,7 +77,7 @@ def test_mistakes_in_a_questionnaire_are_told(study, tmp_path):
     one = rows[rows["group"] == "A"]
     for given, text, word in (
         (rows, "participant,x\np0,1\n", "needs the column group"),
-        (one, "participant,x\np9,1\n", "p9, who has no recording"),
+        (one, "participant,x\np9,1\n", "p9, who has no recording.*; recordings are of p0, "),
         (rows, "participant,group,x\np1,A,1\np1,b,2\n", "p1 in group b, who has no recording"),
         (one, "participant,x\np0,1\np0,2\n", "p0 twice"),
         (one, "participant,x\np0,good\n", "text where a number belongs"),
