@@ -292,6 +292,15 @@ def test_images_of_classes_beside_a_folder_of_something_else(tmp_path):
         datasets.load(tmp_path, "train")
 
 
+def test_tables_beside_the_classes_of_splits_are_named(tmp_path):
+    """As of Hugging Face's: "2 .csv files, not read"."""
+    for split in ("train", "test"):
+        for name in ("cat", "dog"):
+            write_pictures(tmp_path / split / name)
+        (tmp_path / split / "metadata.csv").write_text("file_name,label\ncat/0.png,dog\n")
+    assert f"taken for the classes: give table:{tmp_path} to read the tables" in notes(tmp_path)
+
+
 def test_what_a_class_without_images_holds_is_named(tmp_path):
     """As of COCO's annotations, or photos of a camera's own form: "add images"."""
     for name in ("images", "owls"):

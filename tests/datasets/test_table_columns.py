@@ -43,9 +43,31 @@ def test_of_several_columns_the_first_is_taken_and_that_is_told(tmp_path):
     (tmp_path / "all.csv").write_text("\n".join([header, *lines]))
     assert datasets.load(tmp_path, "train").class_names == ("a", "b")
     assert list(datasets.passed_over(tmp_path)) == [
-        "all.csv is read by its column category, which stands before label and label_name",
-        "all.csv is read by its column set, which stands before split",
+        "all.csv is read by its column category, and not by label and label_name",
+        "all.csv is read by its column set, and not by split",
     ]
+
+
+def test_of_columns_that_may_be_the_file_the_one_that_tells_most_is_taken(tmp_path):
+    """`image`, a number, or `filename`, which stood in two folders, were taken, and refused."""
+    lines = rows(tmp_path, ("a",), where="one/") + rows(tmp_path, ("b",), 50, where="two/")
+    for file in (tmp_path / "two").iterdir():
+        file.rename(file.with_stem(str(int(file.stem) - 50)))
+    lines = [line.replace("two/5", "two/") for line in lines]
+    lines = [f"{n},{line.split('/')[1].split(',')[0]},{line}" for n, line in enumerate(lines)]
+    (tmp_path / "all.csv").write_text("\n".join(["image,filename,path,label", *lines]))
+    train = datasets.load(tmp_path / "all.csv", "train")
+    assert [value >= 50 for value in values(train)] == train.labels.astype(bool).tolist()
+    told = "all.csv is read by its column path, and not by filename and image"
+    assert told in datasets.passed_over(tmp_path / "all.csv")
+
+
+def test_column_names_that_stand_there_again_are_told(tmp_path):
+    """As of tables that were put behind each other: "no file of the name 'file'"."""
+    lines = ["file,label", *rows(tmp_path, "ab")]
+    (tmp_path / "all.csv").write_text("\n".join([*lines, *lines]))
+    with pytest.raises(DataError, match="line 8: its column names stand here again; mend or"):
+        datasets.load(tmp_path, "train")
 
 
 @pytest.mark.parametrize(

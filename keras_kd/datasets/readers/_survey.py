@@ -132,19 +132,21 @@ def unread_file(root: Path) -> str:
     return next(unread, "")
 
 
-def tables_beside(root: Path) -> list[str]:
-    """Return a line for each file in a folder of class folders that is, or seems to be, a table of
-    its images.
+def tables_beside(root: Path, splits: Collection[Path] = ()) -> list[str]:
+    """Return a line for each file in a folder of class folders, or in those of its splits, that is,
+    or seems to be, a table of its images.
     """
-    lines = (_of_table(file) for file in _tree.listed(root).files)
+    folders = dict.fromkeys((root, *splits))
+    files = (file for folder in folders for file in _tree.listed(folder).files)
+    lines = dict.fromkeys(_of_table(file, root) for file in files)
     return [line for line in lines if line]
 
 
-def _of_table(file: Path) -> str:
+def _of_table(file: Path, root: Path) -> str:
     columns = _table_rows.columns(file)
     if columns.are_enough:
-        of_split = _tree.split_of(file.stem)
-        others = f"table:{file.parent} to read the tables of its splits"
+        of_split = file.parent != root or _tree.split_of(file.stem)
+        others = f"table:{root} to read the tables of its splits"
         return (
             f"the table {file.name} with the columns {', '.join(columns.read[:12])} is not read,"
             " because the folders are taken for the classes: give"

@@ -4,6 +4,7 @@ for each class.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, repeat
@@ -45,6 +46,7 @@ _LABEL_NUMBERS = ("class_id", "classid", "label_id", "category_id")
 _OTHER_SPLIT = ("data set", "data_set")
 # Numbers of rows, the first three as pandas writes them.
 _NO_CLASSES = ("", "unnamed: 0", "index", *_OTHER_FILE)
+_SUFFIX = re.compile(r"\.[A-Za-z]\w{1,4}$")  # of an image file
 # Of a class's own column, in lower case.
 _YES = ("1", "1.0", "1,0", "true")
 _MARKS = ("0", "0.0", "0,0", "false", *_YES)
@@ -79,8 +81,9 @@ class Columns:
     """Which columns of a table are read, by their names in the file.
 
     Attributes:
-        file: names of those that may be the file; the first is read.
-        label: likewise of the class; none where each class has a column.
+        file: names of those that may be the file, of which the first is read: the one whose first
+            row has a suffix and most folders.
+        label: likewise of the class, in their order; none where each class has a column.
         split: likewise of the split; none without such a column.
         classes: the columns of the classes, which hold 0 and 1; none where one column has the
             class.
@@ -137,7 +140,7 @@ def columns(table: Path) -> Columns:
         first = next(lines, (1, []))[1]
     except DataError:
         return Columns((), (), (), (), (), ())
-    file = _named(names, FILE) or _named(names, _OTHER_FILE)
+    file = _best(_named(names, FILE) or _named(names, _OTHER_FILE), names, first)
     label = [*_named(names, LABEL), *_named(names, _OTHER_LABEL)] or _named(names, _LABEL_NUMBERS)
     split = _named(names, SPLIT) or _named(names, _OTHER_SPLIT)
     pixels = _pixel_numbers.columns(names)
@@ -182,7 +185,8 @@ def rows(table: Path) -> Iterator[Row]:
     shape = _pixel_numbers.shape(found.pixels)
     for line, fields in _opened(table)[1]:
         place = f"{table}, line {line}"
-        if problem := csv_files.surplus(found.names, fields):
+        again = "its column names stand here again" * (fields == found.names)
+        if problem := again or csv_files.surplus(found.names, fields):
             yield Row(place, "", "", "", {}, None, problem)
             continue
         own = map(_text, repeat(place), found.read, csv_files.picked(fields, places))
@@ -233,6 +237,19 @@ def texts(table: Path, names: Sequence[str]) -> Iterator[dict[str, str]]:
 
 def _named(names: Sequence[str], wanted: Sequence[str]) -> list[str]:
     return [name for name in names if name.lower() in wanted]
+
+
+def _best(found: list[str], names: Sequence[str], first: Sequence[Any]) -> list[str]:
+    """Columns that may be the file, those that tell most before others: `image` may be a number,
+    and `filename` the end of `path`.
+    """
+    texts = dict(zip(names, map(str, first), strict=False))
+
+    def told(name: str) -> tuple[bool, int]:
+        text = texts.get(name, "")
+        return bool(_SUFFIX.search(text)), len(re.findall(r"[/\\]", text))
+
+    return sorted(found, key=told, reverse=True)
 
 
 def _lower(names: Sequence[str]) -> list[str]:

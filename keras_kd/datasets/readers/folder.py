@@ -98,7 +98,7 @@ def remarks(path: Path) -> list[str]:
         lines.append(
             f"{' and '.join(map(str, others))} beside it: give {path.parent} for all splits"
         )
-    return lines + _survey.tables_beside(path)
+    return lines + _survey.tables_beside(path, [train, *rest])
 
 
 def _listed(path: Path | None, skip_bad_rows: bool) -> tuple[tuple[str, ...], dict[str, Listing]]:

@@ -10,7 +10,8 @@ Forms on disk; the table or its folder is given:
     labels.csv                 file,cat,dog        1.jpg,1,0
 
 The first line names the columns, in any case and order; other columns are passed over. Of several
-that may be the file, the class or the split the first is taken, with a note. The file
+that may be the class or the split the first is taken, and of those that may be the file the one
+with a suffix and most folders in its first row, with a note. The file
 stands in `file`, `filename`, `file_name`, `filepath`, `path`, `image` or `image_path`; its class in
 `label`, `class`, `class_name`, `category`, `emotion`, `expression` or `target`; its split, where
 there is such a column, in `split`, `subset`, `set` or `usage`. Without such a column, others that
@@ -159,7 +160,7 @@ def remarks(path: Path) -> list[str]:
 def _chosen(found: Columns) -> list[str]:
     """What to know of the columns that are read."""
     lines = [
-        f"column {chosen}, which stands before {' and '.join(others)}"
+        f"column {chosen}, and not by {' and '.join(others)}"
         for chosen, *others in filter(None, (found.file, found.label, found.split))
         if others
     ]
