@@ -37,11 +37,12 @@ _SHAPES = {"key_shape", "query_shape", "value_shape"}
 
 
 def named(found: dict[str, Any]) -> dict[str, Any]:
-    """Return an object of a configuration as Keras 3 names it and what it holds.
+    """Return an object of a configuration as Keras 3 names it and writes what it holds.
 
     TensorFlow's operations that models of Keras 2 have among their layers, as of `image / 127.5`
     and of sums, become layers; slashes in layers' names, as of MobileNetV3, become underscores;
-    TensorFlow's initializers become those of Keras.
+    TensorFlow's initializers become those of Keras, policies of mixed precision those of dtype, and
+    the axis of a batch norm a number.
 
     Args:
         found: the object; the layers in it are changed, and nothing below them.
@@ -49,8 +50,17 @@ def named(found: dict[str, Any]) -> dict[str, Any]:
     if str(found.get("module")).startswith(_INITIALIZERS):
         return {**found, "module": "keras.initializers"}
     config = found["config"]
+    if found["class_name"] == "Policy":
+        return {"module": "keras", "class_name": "DTypePolicy", "config": config}
+    if found["class_name"] in ("BatchNormalization", "SyncBatchNormalization"):
+        axis = config.get("axis", -1)
+        config = {**config, "axis": axis[0] if isinstance(axis, list) else axis}
+        module = {"module": "keras.layers"} if "module" in found else {}
+        return {**found, **module, "class_name": "BatchNormalization", "config": config}
     if not isinstance(config.get("layers"), list):
         return found
+    if str(found.get("module")).startswith(MODULES):
+        found = {**found, "module": "keras.src.models.functional", "registered_name": None}
     layers = [_operation(_renamed(layer)) for layer in config["layers"]]
     ends = {end: _renamed_places(config[end])
             for end in ("input_layers", "output_layers") if end in config}  # fmt: skip
@@ -87,6 +97,9 @@ def _operation(layer: dict[str, Any]) -> dict[str, Any]:
     function, place = config.get("function"), nodes[0][:3]
     options = (nodes[0][3:] or [{}])[0]
     other = options.get("y", options.get("bias"))
+    if "module" in layer:  # in a nested model
+        layer = {part: layer[part] for part in layer if part != "build_config"}
+        layer |= {"module": "keras.layers", "registered_name": None}
     if _is_place(other) and function in _MERGES:
         return {
             **layer,
@@ -159,11 +172,14 @@ def graph(config: dict[str, Any]) -> dict[str, Any]:
     ]
     # Keras 3 itself subtracts it for a nested model that is an output, unless it is Sequential.
     sequential = {name: kind for name, kind in nested.items() if kind == "Sequential"}
-    return {
-        **config,
-        "layers": layers,
-        "output_layers": _moved(config["output_layers"], sequential),
-    }
+    outputs = _moved(config["output_layers"], sequential)
+    ends = {"input_layers": config["input_layers"], "output_layers": outputs}
+    return {**config, "layers": layers} | {end: _one(places) for end, places in ends.items()}
+
+
+def _one(places: Any) -> Any:
+    # A list of one stays a list in Keras 3, which the next layer of a Sequential model won't take.
+    return places[0] if isinstance(places, list) and len(places) == 1 else places
 
 
 def _call(node: list[Any], nested: dict[str, str]) -> dict[str, Any]:

@@ -44,6 +44,7 @@ _GONE = {"CuDNNGRU", "CuDNNLSTM", "LocallyConnected1D", "LocallyConnected2D", "R
 _GONE |= {"RandomWidth", "ThresholdedReLU"}
 _RESIZED_OTHERWISE = ("gaussian", "mitchellcubic")
 _SAVED_MODEL = "save the model as a SavedModel where it was made"
+_KERAS = "save the model as .keras where it was made"
 NAME_ADVICE = "which takes letters, digits, dots, hyphens and underscores: rename it"
 # TensorFlow's names of scopes, but without slashes, and not of dots alone.
 SCOPE = re.compile(r"\.*[A-Za-z0-9_>-][A-Za-z0-9_.>-]*")
@@ -89,6 +90,7 @@ class _Walk:
 
     def __init__(self, by_keras_2: bool) -> None:
         self._by_keras_2 = by_keras_2
+        self._other_form = _SAVED_MODEL if by_keras_2 else _KERAS
         self._own = trusted_modules.own_objects()
         self._custom = set(keras.saving.get_custom_objects()) - set(self._own)
         self._values = self._layers = 0
@@ -178,11 +180,11 @@ class _Walk:
         if module is None and isinstance(name, str) and name in self._own:
             return
         if module is None:
+            self._require_kept(found["config"], layer)
             known = name in _keras_classes.names_without_module()
             if not known and (name in _OF_TENSORFLOW or name in _keras_classes.names()):
                 raise OtherFormNeeded(
-                    f"{layer} is one that Keras 3 does not read from .h5 files: save the model as"
-                    f" {'a SavedModel' if self._by_keras_2 else '.keras'} where it was made"
+                    f"{layer} is one that Keras 3 does not read from .h5 files: {self._other_form}"
                 )
         else:
             known = (module, name) in _keras_classes.classes()
@@ -193,6 +195,15 @@ class _Walk:
                 f"{layer} is stateful, so that what it gives for an image depends on those before:"
                 " build the model with stateful=False, give it the weights by set_weights, and"
                 " save that"
+            )
+
+    def _require_kept(self, config: dict[str, Any], layer: str) -> None:
+        """Raise OtherFormNeeded for several axes, which Keras 3 loses from `.h5` files."""
+        axes = config.get("axis")
+        if isinstance(axes, list) and len(axes) > 1:
+            raise OtherFormNeeded(
+                f"{layer} works along several axes, which Keras 3 does not read from .h5 files:"
+                f" {self._other_form}"
             )
 
     def _require_same_function(self, name: Any, key: str, layer: str) -> None:

@@ -163,6 +163,24 @@ def test_the_layers_of_keras_2_are_read_from_h5_files(tmp_path: Path) -> None:
         keras_file.load(tmp_path / "model.keras")
 
 
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_models_of_keras_2_within_a_sequential_one_are_read(policy: str, tmp_path: Path) -> None:
+    """As transfer learning and Teachable Machine make them, with layers around a network."""
+    old, types = tf_keras.layers, {"dtype": tf_keras.mixed_precision.Policy(policy)}
+    inner = tf_keras.Input((8, 8, 3))
+    x = old.Conv2D(4, 3, **types)(inner / 255.0)
+    x = old.experimental.SyncBatchNormalization(**types)(old.BatchNormalization(**types)(x))
+    network = tf_keras.Model(inner, old.Activation("relu", **types)(x) + x)
+    around = tf_keras.Sequential([tf_keras.Model(inner, network(inner)), old.Conv2D(2, 1)])
+    model = tf_keras.Sequential([around, old.GlobalAveragePooling2D(), old.Dense(3, **types)])
+    model.save(tmp_path / "model.h5")
+    images = IMAGES[:, :8, :8]
+    loaded, _ = keras_file.load(tmp_path / "model.h5")
+    assert loaded.layers[-1].compute_dtype == policy.removeprefix("mixed_")
+    found, expected = (np.asarray(one(images), np.float32) for one in (loaded, model))
+    np.testing.assert_allclose(found, expected, atol=1e-5 if policy == "float32" else 0.02)
+
+
 def _tutorial(image: Any) -> Any:
     """As the guides of TensorFlow 2 begin: preprocessing by operations, in names with slashes."""
     x = tf_keras.applications.mobilenet_v2.preprocess_input(image)
@@ -208,7 +226,8 @@ def test_mobilenet_v3_of_keras_2_is_read(tmp_path: Path) -> None:
         (tf_keras.layers.RandomHeight(0.1), r"\(RandomHeight\) is one that Keras 3 has not"),
         (tf_keras.layers.ThresholdedReLU(0.1), "one that Keras 3 has not"),
         (tf_keras.layers.Activation(tf.nn.log_softmax), "log_softmax_v2, which is none of Keras 3"),
-        (tf_keras.layers.LayerNormalization(axis=[1, 2, 3]), "Shape mismatch.*give a whole file"),
+        (tf_keras.layers.LayerNormalization(axis=[1, 2, 3]), "several axes, which Keras 3 does"),
+        (tf_keras.layers.Softmax(axis=[1, 2]), r"\(Softmax\) works along several axes, which"),
     ],
 )
 def test_what_keras_3_computes_otherwise_than_keras_2_is_refused_with_the_way_out(
@@ -218,6 +237,13 @@ def test_what_keras_3_computes_otherwise_than_keras_2_is_refused_with_the_way_ou
     pooled = tf_keras.layers.GlobalAveragePooling2D()(body(image))
     tf_keras.Model(image, tf_keras.layers.Dense(3)(pooled)).save(tmp_path / "model.h5")
     with pytest.raises(ModelError, match=f"{told}.* save the model as a SavedModel where"):
+        keras_file.load(tmp_path / "model.h5")
+
+
+def test_several_axes_that_keras_loses_from_h5_files_are_refused(tmp_path: Path) -> None:
+    model = model_around(keras.layers.UnitNormalization(axis=(1, 2)))
+    model.save(tmp_path / "model.h5")
+    with pytest.raises(ModelError, match="several axes, .* from .h5 files: save the .* as .keras"):
         keras_file.load(tmp_path / "model.h5")
 
 
