@@ -146,3 +146,11 @@ def test_of_maps_no_more_images_are_compared_with_labels_than_memory_holds():
         compiled(student).fit(
             np.zeros((128, 8, 8, 1)), {"label": labels, "teacher": wrong}, verbose=0
         )
+
+
+def test_one_answer_shows_all_that_is_looked_at_before_a_fit():
+    """One was asked for to compare images of a batch, and another to compare classes."""
+    teacher = linear(1, count=True)
+    compiled(linear(), teacher).fit(*TWICE, 48, verbose=0)
+    # The other two: an image beside itself alone, and the step.
+    assert teacher.get_layer("count").calls == 3

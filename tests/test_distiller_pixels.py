@@ -42,16 +42,34 @@ def test_arrays_are_refused_before_training_and_the_row_is_named(value, dtype):
     np.testing.assert_array_equal(distiller.student.get_weights()[0], before)
 
 
-@pytest.mark.parametrize("way", [lambda *batch: (batch for _ in range(9)), Batches])
+class Several(Batches):
+    def __len__(self):
+        return len(self.parts)
+
+    def __getitem__(self, index):
+        return self.parts[index]
+
+
+def _as_data_set(*batches):
+    images, labels = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return tf.data.Dataset.from_tensor_slices((images, labels)).batch(24)
+
+
+@pytest.mark.parametrize("number", [0, 3])  # Keras looks at two batches before it begins.
+@pytest.mark.parametrize("way", [lambda *batches: (one for one in batches), Several, _as_data_set])
 @pytest.mark.filterwarnings("ignore:`shuffle=True`")
-def test_batches_of_python_code_are_refused_before_their_step(way):
+def test_batches_are_refused_before_their_step(way, number):
+    """Those of later steps were an error of TensorFlow's graph, and those of predict were taken."""
     distiller = compiled(linear(), deep(1))
     before = distiller.student.get_weights()[0].copy()
-    for ask in (distiller.fit, distiller.evaluate):
-        refusal(
-            lambda ask=ask: ask(way(spoilt(), LABELS), verbose=0), DataError, "Batch 0: ", "row 5"
-        )
-    np.testing.assert_array_equal(distiller.student.get_weights()[0], before)
+    batches = [(IMAGES.astype(np.float32), LABELS)] * 4
+    batches[number] = spoilt(), LABELS
+    calls = (distiller.predict, distiller.evaluate, distiller.fit)
+    # The steps of the other two check those of data sets.
+    for ask in calls[: 1 if way is _as_data_set else 3]:
+        told = DataError, f"Batch {number}: ", "row 5"
+        refusal(lambda ask=ask: ask(way(*batches), verbose=0), *told)
+    assert number or (distiller.student.get_weights()[0] == before).all()
 
 
 @pytest.mark.parametrize("row", [2, 21])  # of the first batch, and of a later one

@@ -24,7 +24,7 @@ from keras_kd.distiller._outputs import as_logits, kind_of, require_fit, require
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._student_model import StudentModel
 from keras_kd.distiller._targets import TargetMaker
-from keras_kd.distiller._teacher import COMPARED_IMAGES, PROBED_IMAGES, Teachers
+from keras_kd.distiller._teacher import PROBED_IMAGES, Teachers
 from keras_kd.models.output_kinds import TWICE, are_softmax_twice, stated_kind
 
 PROBED_ROWS = 4096  # of a teacher's stored outputs, to find out their kind
@@ -73,8 +73,13 @@ class CheckedData(StudentModel):
         _batches.require_arrays(x, y, sample_weight)
         return _pixels.require_finite(x, self.student)
 
-    def _find_teacher_kinds(self, x: Any, y: Any) -> bool:
+    def _look_at_teacher(self, x: Any, y: Any, with_labels: bool = False) -> bool:
         """Find out what the teacher gives, from stored outputs or on some of the images.
+
+        Args:
+            x: the images.
+            y: the labels, and stored outputs if any.
+            with_labels: whether to compare live teachers' classes with these.
 
         Returns:
             Whether all stored outputs of classes were checked.
@@ -83,12 +88,22 @@ class CheckedData(StudentModel):
         checked = self._find_stored_kinds(stored)
         if stored is None and self._live is not None and self._learns_from_teacher:
             # A data set that can be indexed would be read whole if it were taken for an array.
-            images = keras.tree.map_structure(_first_rows, x) if _batches.are_data(x) else None
-            if self._live.find_kinds(images):
+            images = keras.tree.map_structure(_some_rows, x) if _batches.are_data(x) else None
+            counted = with_labels and images is not None and self.alpha
+            if self._live.look(images, self._some_labels(y) if counted else {}):
                 # A traced step holds the kinds that it was traced with.
                 self.train_function = None
-            self._live.warn_of_batch(images)
         return checked
+
+    def _some_labels(self, y: Any) -> dict[str, np.ndarray]:
+        """Labels of the same rows as `_some_rows`, by head, where they are known."""
+        given = _batches.by_head(_batches.label(y), self._heads)
+        some = {name: _some_rows(given[name]) for name in self._shapes if name in given}
+        return {
+            name: self._shapes[name].labels(known)
+            for name, known in some.items()
+            if known is not None
+        }
 
     def _check_labels(self, y: Any) -> bool:
         labels = _batches.label(y)
@@ -184,26 +199,7 @@ class CheckedData(StudentModel):
                     "check that its outputs are in the order of the images and of the classes",
                 )  # fmt: skip
 
-    def _warn_of_live(self, x: Any, y: Any) -> None:
-        """Warn of live teachers that have nothing to do with the labels, where these are arrays."""
-        asked = self._live is not None and self._learns_from_teacher and self.alpha
-        if not asked or _batches.teacher(y) is not None or not _batches.are_data(x):
-            return
-        images = keras.tree.map_structure(_some_rows, x)
-        given = _batches.by_head(_batches.label(y), self._heads)
-        labels = {
-            name: shape.labels(known)
-            for name, shape in self._shapes.items()
-            if name in given and (known := _some_rows(given[name])) is not None
-        }
-        if any(len(one) >= _same_answers.FEWEST for one in labels.values()):
-            self._live.warn_of_labels(images, labels)
-
 
 def _some_rows(values: Any) -> np.ndarray | None:
     known = on_host(values) if hasattr(values, "shape") else None
-    return None if known is None else evenly(known, COMPARED_IMAGES)
-
-
-def _first_rows(values: Any) -> np.ndarray | None:
-    return on_host(values[:PROBED_IMAGES]) if hasattr(values, "shape") else None
+    return None if known is None else evenly(known, PROBED_IMAGES)

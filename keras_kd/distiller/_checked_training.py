@@ -121,20 +121,22 @@ class CheckedTraining(CheckedData):
             ConfigError: the student was built in another scope of `tf.distribute`.
         """
         checked = self._check_data(x, y, sample_weight)
-        checked = self._find_teacher_kinds(x, y) and checked
+        checked = self._look_at_teacher(x, y, with_labels=True) and checked
         self._warn_of_ranges(x)
-        self._warn_of_live(x, y)
         sample_weight = _batches.weights_like(y, sample_weight)
         if isinstance(validation_data, (tuple, list)) and len(validation_data) > 1:
             images, labels, *others = validation_data
             self._check_data(images, labels, *others[:1])
             weights = [_batches.weights_like(labels, one) for one in others]
             validation_data = (images, labels, *weights)
-        x, validation_data = [
-            _streams.checked(one, self._check_arrays) for one in (x, validation_data)
-        ]
+        batches = _streams.Checks(self._check_arrays)
+        x, validation_data = map(batches.of_python, (x, validation_data))
         callbacks = self._with_own_callbacks(callbacks)
-        with self._weighing(class_weight), self._leaving_out_checks("train_function", checked):
+        with (
+            batches.refusing(),
+            self._weighing(class_weight),
+            self._leaving_out_checks("train_function", checked),
+        ):
             if self._checked_before["train_function"] and self._learns_from_teacher:
                 self._warn_of_stored(y)
             # Keras gets no class_weight: it would weigh the teacher's term as well.
@@ -166,16 +168,19 @@ class CheckedTraining(CheckedData):
         """Score, as `keras.Model.evaluate` does, with the checks of `fit`."""
         checked = self._check_data(x, y, sample_weight)
         sample_weight = _batches.weights_like(y, sample_weight)
-        x = _streams.checked(x, self._check_arrays)
-        with self._leaving_out_checks("test_function", checked):
+        batches = _streams.Checks(self._check_arrays)
+        with batches.refusing(), self._leaving_out_checks("test_function", checked):
             return super().evaluate(
-                x, y, batch_size, verbose, sample_weight, steps, callbacks, return_dict, **kwargs
-            )
+                batches.of_python(x), y, batch_size, verbose, sample_weight, steps, callbacks,
+                return_dict, **kwargs,
+            )  # fmt: skip
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         """Return the student's outputs, as `keras.Model.predict` does, for checked images."""
         self._check_arrays(x)
-        return super().predict(x, *args, **kwargs)
+        batches = _streams.Checks(lambda images, *others: self._check_arrays(images))
+        with batches.refusing():
+            return super().predict(batches.of_images(x), *args, **kwargs)
 
     def train_on_batch(
         self,
@@ -187,7 +192,7 @@ class CheckedTraining(CheckedData):
     ) -> Any:
         """Take one step, as `keras.Model.train_on_batch` does, with the checks of `fit`."""
         checked = self._check_data(x, y, sample_weight)
-        checked = self._find_teacher_kinds(x, y) and checked
+        checked = self._look_at_teacher(x, y) and checked
         with self._weighing(class_weight), self._leaving_out_checks("train_function", checked):
             return super().train_on_batch(x, y, sample_weight, None, return_dict)
 

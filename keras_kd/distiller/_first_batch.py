@@ -29,5 +29,5 @@ class FirstBatch(keras.callbacks.Callback):
         self.model.faults.refuse()
         self.model.output_faults.refuse()
         if self._live is not None:
-            self._live.warn_of_batch(None)
+            self._live.warn_of_batch()
         self._checked = True

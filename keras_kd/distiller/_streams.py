@@ -1,7 +1,9 @@
-"""Data sets and generators of Python code, whose batches are checked where they are made."""
+"""Data sets and generators, whose batches are checked by Python code where they are made."""
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import types
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -11,48 +13,89 @@ import keras
 from keras_kd.errors import DataError
 
 
-def checked(data: Any, check: Callable[..., Any]) -> Any:
-    """Return a generator or a `keras.utils.PyDataset` whose batches are checked, and other data as
-    they are.
-
-    What other processes make is not checked, because they would need the check's model.
+class Checks:
+    """Checks each batch of a data set, and keeps what it refuses, which TensorFlow, where it asks
+    for batches, makes an error of its own.
 
     Args:
-        data: images, or any data set that Keras takes.
-        check: takes images, labels and sample weights as far as a batch has them.
+        check: takes images, labels and sample weights as far as a batch has them, and refuses some
+            by a DataError.
     """
-    if isinstance(data, types.GeneratorType):
-        return _batches(data, check)
-    if isinstance(data, keras.utils.PyDataset) and not data.use_multiprocessing:
-        return _CheckedDataset(data, check)
-    return data
 
+    def __init__(self, check: Callable[..., Any]) -> None:
+        self._check = check
+        self._refused: DataError | None = None
 
-def _batches(batches: Iterator[Any], check: Callable[..., Any]) -> Iterator[Any]:
-    for number, batch in enumerate(batches):
-        yield _checked_batch(batch, number, check)
+    @contextlib.contextmanager
+    def refusing(self) -> Iterator[None]:
+        """Raise what a check has refused, whatever became of it."""
+        try:
+            yield
+        except Exception:
+            if self._refused is not None:
+                raise self._refused from None
+            raise
 
+    def of_python(self, data: Any) -> Any:
+        """Return a generator or a `keras.utils.PyDataset` whose batches are checked, and other data
+        as they are.
 
-def _checked_batch(batch: Any, number: int, check: Callable[..., Any]) -> Any:
-    try:
-        if isinstance(batch, (tuple, list)) and 1 < len(batch) < 4:  # Keras refuses others.
-            check(*batch)
-    except DataError as error:
-        raise DataError(f"Batch {number}: {error}") from error
-    return batch
+        What other processes make is not checked, because they would need the check's model.
+        """
+        if isinstance(data, types.GeneratorType):
+            return (self.batch(number, batch) for number, batch in enumerate(data))
+        if isinstance(data, keras.utils.PyDataset) and not data.use_multiprocessing:
+            return _CheckedDataset(data, self)
+        return data
+
+    def of_images(self, data: Any) -> Any:
+        """Return the same, and a `tf.data.Dataset` whose images are checked."""
+        tensorflow = sys.modules.get("tensorflow")
+        if tensorflow is None or not isinstance(data, tensorflow.data.Dataset):
+            return self.of_python(data)
+
+        def checked(number: Any, batch: Any) -> Any:
+            images, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
+            flat = keras.tree.flatten(images)
+
+            def look(number: Any, *parts: Any) -> None:
+                arrays = [part.numpy() for part in parts]
+                self.batch(int(number), (keras.tree.pack_sequence_as(images, arrays),))
+
+            # Others are sparse or ragged.
+            if all(isinstance(part, tensorflow.Tensor) for part in flat):
+                tensorflow.py_function(look, [number, *flat], [])
+            return batch
+
+        return data.enumerate().map(checked)
+
+    def batch(self, number: int, batch: Any) -> Any:
+        """Return a batch that has been checked.
+
+        Raises:
+            DataError: the check refuses it.
+        """
+        parts = batch if isinstance(batch, (tuple, list)) else (batch,)
+        try:
+            if len(parts) < 4:  # Keras refuses others.
+                self._check(*parts)
+        except DataError as error:
+            self._refused = DataError(f"Batch {number}: {error}")
+            raise self._refused from error
+        return batch
 
 
 class _CheckedDataset(keras.utils.PyDataset):
-    def __init__(self, data: keras.utils.PyDataset, check: Callable[..., Any]) -> None:
+    def __init__(self, data: keras.utils.PyDataset, checks: Checks) -> None:
         super().__init__(data.workers, data.use_multiprocessing, data.max_queue_size)
-        self._data, self._check = data, check
+        self._data, self._checks = data, checks
 
     @property
     def num_batches(self) -> int | None:
         return self._data.num_batches
 
     def __getitem__(self, index: int) -> Any:
-        return _checked_batch(self._data[index], index, self._check)
+        return self._checks.batch(index, self._data[index])
 
     def on_epoch_begin(self) -> None:
         self._data.on_epoch_begin()

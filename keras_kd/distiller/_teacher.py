@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -14,6 +14,7 @@ from keras_kd._common.text import reason_of_call
 from keras_kd._common.user_warnings import warn
 from keras_kd.distiller import _batches, _images, _inputs, _label_agreement
 from keras_kd.distiller._outputs import Outputs, kind_of, require_kind, warn_of_kind
+from keras_kd.distiller._same_answers import FEWEST
 from keras_kd.distiller._settings import require_not_negative
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.errors import ConfigError, ModelError
@@ -21,8 +22,7 @@ from keras_kd.models import heads, output_kinds
 from keras_kd.models.inference import COMPUTE_APART, DEPENDS, depends_on_batch, unchanged
 from keras_kd.models.output_kinds import OutputKind
 
-PROBED_IMAGES = 32  # images that show the kind of outputs of a teacher without a graph
-COMPARED_IMAGES = 64  # whose labels a teacher's classes are compared with
+PROBED_IMAGES = 64  # images that show what a teacher gives before it is trained by
 
 
 class Teacher:
@@ -111,12 +111,26 @@ class Teacher:
         for name, kind in kinds.items():
             require_kind(kind, name, self._shapes[name].columns_of_teacher(outputs[name]))
 
-    def find_kinds(self, images: Any) -> None:
-        """Find out from some images, as far as they are known, of what kind the outputs of a
-        teacher without a graph are.
+    def look(self, images: Any, labels: Mapping[str, np.ndarray]) -> None:
+        """Ask the teacher, at most once, for some images, as far as they are known: of what kind
+        are its outputs, if it has no graph? Warn once if they depend on the batch, or are of the
+        labels' classes no more often than chance has it.
+
+        Args:
+            images: arrays; None to look at nothing but noise, and only if a batch asked it before.
+            labels: of them, by the student's heads: class numbers (R,), or shares (R, C).
         """
-        if self._can_show(images) and self.model.built and set(self.kinds.values()) <= {"unknown"}:
-            outputs = self._by_head(self.chosen(self._run(self.model, images)))
+        if not self._can_show(images):
+            self.warn_of_batch(images)
+        elif self.model.built:
+            given = functools.cache(lambda: self._run(self.model, images))
+            self._find_kinds(given)
+            self.warn_of_batch(images, given)
+            self._warn_of_labels(given, labels)
+
+    def _find_kinds(self, given: Callable[[], Any]) -> None:
+        if set(self.kinds.values()) <= {"unknown"}:
+            outputs = self._by_head(self.chosen(given()))
             self._accept(
                 outputs,
                 {
@@ -135,10 +149,14 @@ class Teacher:
             for one in keras.tree.flatten(_inputs.named(images, self.model, self._student))
         )
 
-    def warn_of_batch(self, images: Any) -> None:
+    def warn_of_batch(self, images: Any, given: Callable[[], Any] | None = None) -> None:
         """Warn once, by two images or more, as far as they are known, of outputs that depend on the
         others of a batch; None, as after a data set's first batch, is for noise, unless no batch
         has asked the teacher.
+
+        Args:
+            images: see above.
+            given: gives the teacher's outputs for them.
         """
         known = self._was_asked if images is None else self._can_show(images)
         if self._knows_batch or not known:
@@ -147,23 +165,17 @@ class Teacher:
         if shown is None or len(keras.tree.flatten(shown)[0]) < 2:
             return
         self._knows_batch = True
-        if depends_on_batch(self.model, shown):
+        if depends_on_batch(self.model, shown, given):
             warn(
                 f"The teacher {self.model.name} {DEPENDS}, so the student learns what changes with"
                 f" the batches: {COMPUTE_APART}."
             )
 
-    def warn_of_labels(self, images: Any, labels: Mapping[str, np.ndarray]) -> None:
-        """Warn once of classes that are those of the labels no more often than chance has it.
-
-        Args:
-            images: some, as far as they are known.
-            labels: of them, by the student's heads: class numbers (R,), or shares (R, C).
-        """
-        if self._knows_labels or not self._can_show(images) or not self.model.built:
+    def _warn_of_labels(self, given: Callable[[], Any], labels: Mapping[str, np.ndarray]) -> None:
+        if self._knows_labels or not any(len(one) >= FEWEST for one in labels.values()):
             return
         self._knows_labels = True
-        for name, logits in self(images).logits().items():
+        for name, logits in self._outputs(given()).logits().items():
             if name in labels and self._learns_classes(name):
                 shape = self._shapes[name]
                 rows = ops.convert_to_numpy(shape.logits(shape.teacher(logits)))
@@ -316,27 +328,23 @@ class Teachers:
         weighted = weights is not None and len(weights) > 0
         return cls(members, weights) if members or weighted else None
 
-    def find_kinds(self, images: Any) -> bool:
-        """Find out from some images, as far as they are known, of what kind the outputs of teachers
-        without a graph are.
+    def look(self, images: Any, labels: Mapping[str, np.ndarray]) -> bool:
+        """Look at what each teacher gives for some images, see `Teacher.look`.
 
         Returns:
-            Whether any kind is another than before.
+            Whether the kind of any output is another than before.
         """
         before = [dict(member.kinds) for member in self.members]
         for member in self.members:
-            member.find_kinds(images)
+            member.look(images, labels)
         return [member.kinds for member in self.members] != before
 
-    def warn_of_batch(self, images: Any) -> None:
-        """Warn of each teacher whose outputs depend on the other images of a batch."""
+    def warn_of_batch(self) -> None:
+        """Warn, by noise, of each teacher that was asked and whose outputs depend on the other
+        images of a batch.
+        """
         for member in self.members:
-            member.warn_of_batch(images)
-
-    def warn_of_labels(self, images: Any, labels: Mapping[str, np.ndarray]) -> None:
-        """Warn of each teacher whose classes have nothing to do with the labels."""
-        for member in self.members:
-            member.warn_of_labels(images, labels)
+            member.warn_of_batch(None)
 
     def __call__(self, images: Any) -> list[Outputs]:
         """Return each teacher's outputs by the student's heads."""

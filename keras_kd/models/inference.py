@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -22,6 +23,7 @@ COMPUTE_APART = (
 )
 # Of the largest output. In half precision, rounding alone makes less of a difference.
 _LEAST = 0.05
+_ALIKE = 32  # images at most, where any number of them may be alike
 
 
 def unchanged(model: keras.Layer, *arguments: Any, **options: Any) -> Any:
@@ -50,13 +52,16 @@ def unchanged(model: keras.Layer, *arguments: Any, **options: Any) -> Any:
     return outputs
 
 
-def depends_on_batch(model: keras.Model, images: Any) -> bool:
+def depends_on_batch(
+    model: keras.Model, images: Any, outputs: Callable[[], Any] | None = None
+) -> bool:
     """Whether a model's outputs for an image change with the other images of its batch.
 
     Args:
         model: built. If all of its layers are Keras' own and none works along the axis of the
             batch, nothing is computed.
         images: arrays of at least 2 images that differ, in the structure that it takes.
+        outputs: gives the model's outputs for just these images, where they serve others too.
 
     Returns:
         True if the outputs for the last image beside others and beside itself differ by more than a
@@ -68,16 +73,15 @@ def depends_on_batch(model: keras.Model, images: Any) -> bool:
         return False
     count = len(keras.tree.flatten(images)[0])
     # The first may be all black.
-    last = np.full(own_count or count, count - 1)
-    others = np.append(np.resize(np.arange(count), len(last) - 1), last[-1])
+    last = np.full(own_count or min(count, _ALIKE), count - 1)
+    others = np.append(np.resize(np.arange(count), (own_count or count) - 1), last[-1])
     try:
         mixed = _rows(images, others)
-        together = unchanged(model, mixed)
-        outputs = keras.tree.map_structure(
-            _with_last, together, unchanged(model, _rows(images, last))
-        )
+        together = outputs() if outputs else unchanged(model, mixed)
+        alone = unchanged(model, _rows(images, last))
+        replaced = keras.tree.map_structure(_with_last, together, alone)
         # Two equal batches tell random numbers apart.
-        return differ(together, outputs) and not differ(together, unchanged(model, mixed))
+        return differ(together, replaced) and not differ(together, unchanged(model, mixed))
     except Exception:  # Code of other authors, which raises where the model is used, too.
         return False
 
