@@ -263,3 +263,5 @@ def test_images_of_unknown_rank_are_told_to_be_stated(teacher):
         refusal(lambda ask=ask: ask(data, verbose=0), DataError, "axes", "(None, 4, 4, 1)")
     stated = data.map(lambda image, label: (tf.ensure_shape(image, (None, 4, 4, 1)), label))
     distiller.fit(stated, verbose=0)
+    distiller.predict(IMAGES, verbose=0)
+    refusal(lambda: distiller.predict(IMAGES[..., 0], verbose=0), DataError, "images[..., None]")

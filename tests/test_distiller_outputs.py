@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import keras
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from scipy.special import expit, log_softmax, rel_entr, softmax
 from small_students import IMAGES, LABELS, LOGITS, compiled, linear
 from test_distiller_entries import refusal
 
-from keras_kd.distiller import FeatureMatch
+from keras_kd.distiller import FeatureMatch, _outputs
 from keras_kd.errors import DataError, ModelError
 
 MARGINS = np.random.default_rng(3).normal(0, 3, (24, 1)).astype(np.float32)  # binary logits
@@ -332,3 +334,18 @@ def test_rows_that_are_no_distribution_are_refused(way, row):
     refusal(lambda: soft_loss(distiller, way, y), DataError, "NaN, inf or a row of -inf")
     if way == "arrays":
         assert np.array_equal(before[0], distiller.student.get_weights()[0])
+
+
+def test_of_a_store_of_maps_a_part_is_in_memory_at_a_time(monkeypatch):
+    """All of it was, at once."""
+    maps = np.full((64, 128, 128, 3), 1 / 3, np.float16)
+    tracemalloc.start()
+    assert _outputs.kind_of(maps, 3) == "probabilities"
+    assert tracemalloc.get_traced_memory()[1] < maps.nbytes / 8
+    tracemalloc.stop()
+    monkeypatch.setattr(_outputs, "_MOST_NUMBERS", 24)
+    logits = np.concatenate([PROBABILITIES[:8], LOGITS[8:]])
+    _outputs.require_fit("unknown", logits, "", 3)
+    refusal(lambda: _outputs.require_fit("unknown", PROBABILITIES, "", 3), DataError, "sum to 1")
+    logits[-1] = np.nan
+    refusal(lambda: _outputs.require_fit("unknown", logits, "", 3), DataError, "NaN")

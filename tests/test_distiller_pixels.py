@@ -85,13 +85,22 @@ def test_a_data_set_is_refused_after_its_first_batch_or_its_epoch(row):
         )
 
 
-def test_each_of_several_inputs_is_looked_at_and_what_is_no_input_is_not():
-    places = np.zeros((24, 2), np.float32)
-    student = compiled(of_two_inputs(dict), beta=0.0)
-    unused = np.full(24, np.nan, np.float32)
-    given = {"image": IMAGES, "place": places, "age": unused}
-    student.fit(given, LABELS, verbose=0)
-    places[7, 1] = np.inf
+def _filling_gaps():
+    """A student that fills gaps in its second input."""
+    model = of_two_inputs(dict)
+    filled = keras.ops.nan_to_num(model.input["place"])
+    return keras.Model(model.input, model({**model.input, "place": filled}))
+
+
+def test_of_several_inputs_the_images_are_looked_at_and_gaps_in_columns_are_the_students():
+    """A student that sees to gaps itself could not be trained."""
+    places = np.full((24, 2), np.nan, np.float32)
+    given = {"image": IMAGES.astype(np.float32), "place": places, "age": places[:, 0]}
+    student = compiled(_filling_gaps(), beta=0.0)
+    data = tf.data.Dataset.from_tensor_slices((given, LABELS)).batch(24)
+    losses = [student.fit(*of, verbose=0).history["loss"][0] for of in ((given, LABELS), (data,))]
+    assert np.isfinite(losses).all()
+    given["image"][7] = np.inf
     refusal(lambda: student.fit(given, LABELS, verbose=0), DataError, "row 7")
     data = tf.data.Dataset.from_tensor_slices((given, LABELS)).batch(24)
     refusal(lambda: student.fit(data, verbose=0), DataError, "row 7 of the batches")

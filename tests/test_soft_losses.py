@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from scipy.spatial.distance import pdist, squareform
@@ -76,14 +78,15 @@ def test_standardised_logits_have_mean_0_and_deviation_1():
 
 @pytest.mark.parametrize("name", losses.soft_loss_names())
 def test_every_soft_loss_stays_finite(name):
+    """And can be sent to another process."""
+    loss = pickle.loads(pickle.dumps(losses.soft_loss(name)))
     extreme = np.float32([[500, -500, 0], [-500, 500, 500], [0, 0, 0]])
     labels = np.array([1, 0, 2])
     for teacher in (extreme[::-1], extreme):
-        value = losses.soft_loss(name)(labels, teacher, extreme, 3.0)
+        value = loss(labels, teacher, extreme, 3.0)
         assert np.isfinite(value).all() and value.shape == (3,)
         gradient = gradient_of(
-            lambda s, t=teacher: losses.weighted_mean(losses.soft_loss(name)(labels, t, s, 3.0)),
-            extreme,
+            lambda s, t=teacher: losses.weighted_mean(loss(labels, t, s, 3.0)), extreme
         )
         assert np.isfinite(gradient).all()
 

@@ -20,14 +20,19 @@ from keras_kd.distiller import (
     _same_answers,
 )
 from keras_kd.distiller._heads import ClassHead, ValueHead
-from keras_kd.distiller._outputs import as_logits, kind_of, require_fit, require_kind, warn_of_kind
+from keras_kd.distiller._outputs import (
+    PROBED_ROWS,
+    as_logits,
+    kind_of,
+    require_fit,
+    require_kind,
+    warn_of_kind,
+)
 from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._student_model import StudentModel
 from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import PROBED_IMAGES, Teachers
 from keras_kd.models.output_kinds import TWICE, are_softmax_twice, stated_kind
-
-PROBED_ROWS = 4096  # of a teacher's stored outputs, to find out their kind
 
 
 class CheckedData(StudentModel):

@@ -87,7 +87,7 @@ def require_shape(images: Any, student: keras.Model) -> None:
 
 
 def _require_rank(images: Any, student: keras.Model) -> None:
-    """Refuse images of which the graph of a data set knows no axes: DataError."""
+    """Refuse images of which the graph of a step knows no axes: DataError."""
     ranks = [
         getattr(getattr(one, "shape", ()), "rank", 0)
         for one in keras.tree.flatten(named(images, student))
@@ -95,10 +95,11 @@ def _require_rank(images: Any, student: keras.Model) -> None:
     if None in ranks:
         shape = (None, *student.inputs[ranks.index(None) % len(student.inputs)].shape[1:])
         raise DataError(
-            "The data set doesn't tell how many axes its images have, as tf.io.decode_image and"
-            " tf.py_function leave open: state them in it, dataset.map(lambda image, label:"
-            f" (tf.ensure_shape(image, {shape}), label)) after batch, or give decode_image"
-            " expand_animations=False."
+            "It isn't known how many axes the images have: arrays (N, H, W) that follow others"
+            " (N, H, W, 1) need one more, images[..., None], and of a data set that leaves it open,"
+            " as tf.io.decode_image and tf.py_function do, state them in it, dataset.map(lambda"
+            f" image, label: (tf.ensure_shape(image, {shape}), label)) after batch, or give"
+            " decode_image expand_animations=False."
         )
 
 

@@ -11,12 +11,15 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_kd._common.arrays import evenly
 from keras_kd._common.user_warnings import warn
 from keras_kd.distiller import _backend
 from keras_kd.errors import DataError, ModelError
 from keras_kd.models import output_kinds
 from keras_kd.models.output_kinds import SMALLEST_PROBABILITY, SUM_TOLERANCE, OutputKind
 
+PROBED_ROWS = 4096  # of a teacher's outputs, to find out their kind
+_MOST_NUMBERS = 2**24  # of a store, which may be larger than memory, at a time
 _FLOOR = math.log(SMALLEST_PROBABILITY)
 # Where a trace can't raise, what it finds of a head's outputs waits as one flag for each of these.
 _FLAGS = ("not_finite", "beyond", "probabilities", "percentages", "inside", "outside")
@@ -68,8 +71,11 @@ def _in_one_column(outputs: Any) -> bool:
 
 
 def kind_of(outputs: np.ndarray, columns: int) -> OutputKind:
-    """Find out of what kind the outputs of one head are, see `output_kinds.kind_of_values`."""
-    return output_kinds.kind_of_values(np.reshape(outputs, (-1, 1)) if columns == 1 else outputs)
+    """Find out of what kind the outputs of one head are, see `output_kinds.kind_of_values`; of maps
+    some of the pixels show it.
+    """
+    rows = np.reshape(outputs, (-1, 1 if columns == 1 else outputs.shape[-1]))
+    return output_kinds.kind_of_values(evenly(rows, PROBED_ROWS))
 
 
 def require_kind(kind: OutputKind, name: str, columns: int) -> None:
@@ -115,7 +121,7 @@ def warn_of_kind(kind: OutputKind, whose: str) -> None:
         warn(f"{whose} gives {form}, not logits: {taken} learnt from.")
 
 
-def require_fit(kind: OutputKind, outputs: Any, name: str, columns: int) -> None:
+def require_fit(kind: OutputKind, outputs: np.ndarray, name: str, columns: int) -> None:
     """Refuse outputs that are known now and are not of the kind that they are taken for.
 
     Raises:
@@ -123,7 +129,11 @@ def require_fit(kind: OutputKind, outputs: Any, name: str, columns: int) -> None
             probabilities or percentages and none is expected.
         ModelError: logits are expected, and all are in 0..1.
     """
-    _refuse(ops.convert_to_numpy(_flags(kind, outputs)), name, columns)
+    step = max(1, _MOST_NUMBERS // max(1, outputs[:1].size))
+    parts = [outputs[start : start + step] for start in range(0, max(1, len(outputs)), step)]
+    found = np.stack([ops.convert_to_numpy(_flags(kind, part)) for part in parts])
+    of_all_rows = [flag in ("probabilities", "percentages") for flag in _FLAGS]
+    _refuse(np.where(of_all_rows, found.min(axis=0), found.max(axis=0)), name, columns)
 
 
 class OutputFaults(keras.metrics.Metric):

@@ -28,8 +28,8 @@ _PROBED = 64  # images
 
 
 def require_finite(images: Any, student: keras.Model) -> bool:
-    """Refuse images, or other inputs of a student, that hold NaN or infinity, that are masked, or
-    that are no real numbers where the student takes such.
+    """Refuse images that hold NaN or infinity, and any inputs of a student that are masked, or that
+    are no real numbers where the student takes such.
 
     Args:
         images: an array or tensor, or several by name; what is not known now is left to
@@ -42,7 +42,7 @@ def require_finite(images: Any, student: keras.Model) -> bool:
     Raises:
         DataError: one does. The message names the first such row, if it is one of NaN or infinity.
     """
-    known, takes_text = True, any(one.dtype == "string" for one in student.inputs)
+    takes_text = any(one.dtype == "string" for one in student.inputs)
     for one in keras.tree.flatten(_inputs.named(images, student)):
         array = on_host(one) if hasattr(one, "shape") else None
         require_unmasked(one, "images")
@@ -51,12 +51,23 @@ def require_finite(images: Any, student: keras.Model) -> bool:
                 f"The images are an array of {array.dtype}: expected real numbers, which"
                 " array.astype('float32') makes of numbers."
             )
+    known = True
+    for one in _images(images, student):
+        array = on_host(one) if hasattr(one, "shape") else None
         row = None if array is None else first_not_finite(array)
         if row is not None:
             raise DataError(f"The image in row {row} holds NaN or infinity: {FINITE}.")
         # NumPy's own types alone, as not bfloat16.
         known = known and array is not None and array.dtype.kind in "biuf"
     return known
+
+
+def _images(inputs: Any, student: keras.Model) -> list[Any]:
+    """What a student takes, without what is no image (N, H, W, C) beside others: columns of a
+    table, of which its own layers may fill gaps.
+    """
+    flat = keras.tree.flatten(_inputs.named(inputs, student))
+    return flat if len(flat) == 1 else [one for one in flat if len(_inputs.shape_of(one)) > 3]
 
 
 def not_finite(images: Any, student: keras.Model) -> Any:
@@ -67,13 +78,13 @@ def not_finite(images: Any, student: keras.Model) -> Any:
         student: whose inputs these are.
 
     Returns:
-        None where all inputs are whole numbers, or none are given.
+        None where all images are whole numbers, or none are given.
     """
     if images is None:
         return None
     found = [
         ops.any(ops.logical_not(ops.isfinite(one)), axis=tuple(range(1, len(one.shape))))
-        for one in keras.tree.flatten(_inputs.named(images, student))
+        for one in _images(images, student)
         if keras.backend.is_float_dtype(keras.backend.standardize_dtype(one.dtype))
     ]
     return functools.reduce(ops.logical_or, found) if found else None

@@ -129,8 +129,7 @@ def soft_loss(text: str) -> Callable[[Any, Any, Any, float], Any]:
             f"The soft_loss {name} has the settings {', '.join(known) or 'none'}. Received: "
             f"{wrong[0]}."
         )
-    loss = _of_array_likes(loss)
-    return functools.partial(loss, **settings) if settings else loss
+    return functools.partial(_soft_loss, name, **settings)
 
 
 def feature_loss(name: str) -> Callable[[Any, Any], Any]:
@@ -143,6 +142,12 @@ def feature_loss(name: str) -> Callable[[Any, Any], Any]:
         A function of teacher's and student's features, which returns float32 (N,).
     """
     return _of_array_likes(named_module(features, name).loss)
+
+
+def _soft_loss(name: str, /, *arguments: Any, **settings: Any) -> Any:
+    """What the soft loss of a name gives. Pickle finds this, and not each module's own `loss`."""
+    loss = named_module(soft, name, ENTRY_POINTS).loss
+    return _of_array_likes(loss)(*arguments, **settings)
 
 
 @functools.cache

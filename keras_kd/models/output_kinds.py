@@ -14,7 +14,7 @@ STATED_KINDS = ("logits", "probabilities", "sigmoids")  # that a user may name
 VALUES = ("valence", "arousal")
 # How far from 1 the sum of a row of probabilities may be, e.g. in float16.
 SUM_TOLERANCE = 5e-3
-SMALLEST_PROBABILITY = 1e-12  # whose logarithm is taken for that of anything smaller
+SMALLEST_PROBABILITY = 1e-12  # in float32; its logarithm is taken for that of anything smaller
 # What softmax makes of probabilities, for a warning.
 TWICE = (
     "gives a softmax of probabilities, so that softmax is taken twice and none of them comes near 0"

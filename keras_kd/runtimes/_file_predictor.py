@@ -29,7 +29,9 @@ from keras_kd.models.spec import ModelSpec
 from keras_kd.runtimes.prediction import Prediction
 from keras_kd.runtimes.stated import NOTHING, Stated
 
-SMALLEST_PROBABILITY = 1e-7
+# Whose logarithm is taken for that of anything smaller in a file's outputs, which may have been
+# rounded to 0: half precision, the finest of what files are rounded to, ends at 6e-8.
+SMALLEST_ROUNDED = 1e-7
 # A higher number whenever the facts of a specification that a fingerprint is made of change.
 SPEC_VERSION = 1
 # How far sums of probabilities may be from 1: in half precision, and rounded to 256 steps a class.
@@ -331,6 +333,4 @@ def _of_two_classes(outputs: np.ndarray, output: str) -> np.ndarray:
 
 
 def as_logits(outputs: np.ndarray, output: str) -> np.ndarray:
-    return (
-        np.log(np.maximum(outputs, SMALLEST_PROBABILITY)) if output == "probabilities" else outputs
-    )
+    return np.log(np.maximum(outputs, SMALLEST_ROUNDED)) if output == "probabilities" else outputs
