@@ -61,37 +61,31 @@ def require_survival(
             f"{path} takes {runtime} more than {CLOCK} s for one image: give a smaller model, or"
             " try again when the machine is less busy."
         ) from error
-    if reason := _reason(tried.returncode):
-        raise ModelError(f"{path} {reason.format(runtime=runtime)}")
     if tried.returncode == REFUSED:
         raise ModelError(tried.stdout.decode(errors="replace").replace(str(file), str(path)))
     if tried.returncode:
         lines = tried.stderr.decode(errors="replace").strip().splitlines()
         last = lines[-1] if lines else f"exit code {tried.returncode}"
-        raise ModelError(
-            f"{path} makes {runtime} fail on one image ({last}): it is damaged or made to do harm,"
-            " so export it again."
-        )
+        raise ModelError(f"{path} {_reason(tried.returncode, last, runtime)}")
 
 
-def _reason(code: int) -> str | None:
-    """What a signal that ended a trial says of the file."""
-    if code >= 0 or resource is None:
-        return None
-    if code == -signal.SIGXCPU:
+def _reason(code: int, last_line: str, runtime: str) -> str:
+    """What the end of a trial says of the file."""
+    # Windows has no signals.
+    ended_by = signal.Signals(-code).name if code < 0 and resource is not None else ""
+    if ended_by == "SIGXCPU":
         return (
-            f"takes {{runtime}} more than {SECONDS} s of the processor's time for one image: give a"
+            f"takes {runtime} more than {SECONDS} s of the processor's time for one image: give a"
             " smaller model, or one without a loop that doesn't end."
         )
-    if code == -signal.SIGKILL:
+    if ended_by == "SIGKILL":
         return (
-            "can't be tried: the system killed {runtime} on one image, as it does where memory runs"
-            " out. Close other programs, or give a smaller model."
+            f"can't be tried: the system killed {runtime} on one image, as it does where memory"
+            " runs out. Close other programs, or give a smaller model."
         )
-    name = signal.Signals(-code).name
     return (
-        f"makes {{runtime}} fail on one image ({name}): it is damaged or made to do harm, so export"
-        " it again."
+        f"makes {runtime} fail on one image ({ended_by or last_line}): it is damaged or made to do"
+        " harm, so export it again."
     )
 
 

@@ -64,9 +64,7 @@ def _count(number: float) -> str:
 
 
 def _doubts(timeline: Timeline) -> str:
-    doubts = [("Face", doubt) for doubt in timeline.doubtful_faces]
-    doubts += [("Times", doubt) for doubt in timeline.doubtful_times]
-    doubts += [("Baseline", doubt) for doubt in timeline.doubts]
+    doubts = [(kind, doubt) for kind, of in timeline.doubts_by_kind.items() for doubt in of]
     return "".join(
         f'<p class="warning"><b>{of}.</b> {html.escape(doubt)}</p>' for of, doubt in doubts
     )

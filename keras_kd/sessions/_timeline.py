@@ -121,6 +121,15 @@ class Timeline:
         return sorted((*self.spikes, *self.smiles), key=lambda moment: moment.start)
 
     @property
+    def doubts_by_kind(self) -> dict[str, list[str]]:
+        """All that is doubtful, a sentence each."""
+        return {
+            "Face": self.doubtful_faces,
+            "Times": self.doubtful_times,
+            "Baseline": self.doubts,
+        }
+
+    @property
     def doubtful_times(self) -> list[str]:
         """Which tasks and events the recording does not hold, or not whole, and where it has no
         frames, a sentence each.
@@ -135,7 +144,7 @@ class Timeline:
         """
         named = self.options.faces
         shown = [f"{face} ({count:,} frames)" for face, count in self.faces.items()]
-        followed = f"{some(shown) or 'none'}"
+        followed = some(shown) or "none"
         if named and not set(named) & set(self.faces):
             return [
                 f"No frame has the face {' or '.join(map(str, named))}: the faces followed are"

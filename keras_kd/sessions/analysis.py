@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -185,7 +186,7 @@ class _Analysis:
             if keys.is_file():
                 options = replace(options, events=(*options.events, *read_events(keys)))
             timeline = _timeline.load(rows, options)
-            for doubt in (*timeline.doubtful_faces, *timeline.doubtful_times, *timeline.doubts):
+            for doubt in chain(*timeline.doubts_by_kind.values()):
                 self.terminal.say(f"{name}: {doubt}")
             frames = len(timeline.times) if frames is None else frames
             calibrated = {

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from datetime import date
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +95,7 @@ def import_sessions(
                     csv.writer(csv_file).writerows(_rows(file, imported))
                 timeline = _timeline.load(rows, own)
                 write(folder, timeline, _session(file, program, imported, own, informed), file.stem)
-            told = *timeline.doubtful_faces, *timeline.doubtful_times, *timeline.doubts
-            for note in (*_notes(imported), *told):
+            for note in chain(_notes(imported), *timeline.doubts_by_kind.values()):
                 terminal.say(f"{file.stem}: {note}")
             terminal.say(
                 f"{file.stem}: {counted(len(imported.times), 'row')}; {folder / 'report.html'}"

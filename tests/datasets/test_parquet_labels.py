@@ -47,7 +47,7 @@ def test_names_and_numbers_in_files_of_one_split_are_refused(
     for number in (0, 1):
         labels = [0, 1] * 5 if number == of_numbers else ["sun", "moon"] * 5
         write(tmp_path / f"train-{number}.parquet", [*map(png, pixels(10))], labels)
-    told = f"train-{of_numbers}.parquet has numbers as labels, and other files have names"
+    told = f"train-{of_numbers}.parquet and other files have names and numbers as labels"
     with pytest.raises(DataError, match=told):
         datasets.load(tmp_path, "train")
 
@@ -71,7 +71,7 @@ def test_numbers_of_a_test_split_are_not_taken_for_places_among_training_names(
     """As 1 would be the second of the classes 1, 2 and 3."""
     write(tmp_path / "train.parquet", [*map(png, pixels(12))], [*names] * (12 // len(names)))
     write(tmp_path / "test.parquet", [*map(png, pixels(4))], [1, 2, 1, 1])
-    told = r"test.parquet has numbers as labels, and other files have names: .* to labels.txt"
+    told = r"test.parquet and other files have names and numbers as labels: .* to labels.txt"
     with pytest.raises(DataError, match=told):
         datasets.load(tmp_path, "test")
     assert len(datasets.load(tmp_path, "train"))
@@ -85,7 +85,7 @@ def test_numbers_of_a_test_split_are_not_taken_for_places_among_training_names(
 @pytest.mark.parametrize(
     ("labels", "told"),
     [
-        (["2", "0"], "test.parquet has numbers as labels, and other files have names"),
+        (["2", "0"], "test.parquet and other files have names and numbers as labels"),
         ([-1, 7], "row 0: the label is -1, expected one of the 3 classes"),
     ],
 )

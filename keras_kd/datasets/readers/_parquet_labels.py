@@ -39,7 +39,7 @@ def texts(column: Column) -> list[str]:
     found: set[str] = set()
     for file, _, part in column:
         if not is_text(part.type) and part.null_count < len(part):
-            raise _numbers_beside_names(file)
+            raise numbers_beside_names(f"{file} and other files")
         found.update(part.unique().to_pylist())
     return _numbering.ordered({class_names.plain(label) for label in found - {None}})
 
@@ -56,7 +56,7 @@ def require_named(column: Column, names: Sequence[str]) -> None:
     """
     for file, _, part in column:
         if any(is_place(label, names) for label in part.unique().to_pylist()):
-            raise _numbers_beside_names(file)
+            raise numbers_beside_names(f"{file} and other files")
 
 
 def is_place(label: Any, names: Sequence[str]) -> bool:
@@ -65,10 +65,11 @@ def is_place(label: Any, names: Sequence[str]) -> bool:
     return not is_name and number(label, names) >= 0
 
 
-def _numbers_beside_names(file: Path) -> DataError:
+def numbers_beside_names(files: str) -> DataError:
+    """Return why labels can't be told whose files, the beginning of a sentence, have both."""
     return DataError(
-        f"{file} has numbers as labels, and other files have names: write the names of the"
-        f" numbers to {class_names.LABELS_FILE} beside, one a line, or mend the labels."
+        f"{files} have names and numbers as labels: write the names of the numbers to"
+        f" {class_names.LABELS_FILE} beside, one a line, or mend the labels."
     )
 
 

@@ -259,10 +259,7 @@ def _class_names(
         # A list that the data state gives texts of digits a meaning.
         numbers = (label for label in every if not (stated and isinstance(label, str)))
         if written and any(_parquet_labels.is_place(label, names) for label in numbers):
-            raise DataError(
-                f"The shards at {path} have names and numbers as labels: write the names of the"
-                f" numbers to {class_names.LABELS_FILE} beside, one a line, or mend the labels."
-            )
+            raise _parquet_labels.numbers_beside_names(f"The shards at {path}")
     if len(names) < 2:
         raise DataError(
             f"The shards at {path} don't name their classes, two or more: write them to"
