@@ -37,7 +37,22 @@ def test_only_a_softmax_of_probabilities_is_one(classes):
         softmax(LOGITS / 99, axis=1),
     )
     assert not any(map(output_kinds.are_softmax_twice, others))
+    # As a file of 8 bits gives them.
+    assert output_kinds.are_softmax_twice(np.round(twice * 256) / 256)
+    assert not any(output_kinds.are_softmax_twice(np.round(other * 256) / 256) for other in others)
     assert not output_kinds.are_softmax_twice(twice[:15])
+
+
+def test_of_maps_no_more_images_are_looked_at_than_memory_holds():
+    """One image of 128 that is left out is no softmax of probabilities."""
+    image = keras.Input((8, 8, 1))
+    student = compiled(keras.Model(image, layers.Conv2D(3, 1)(image)))
+    stored = softmax(softmax(RANDOM.normal(0, 5, (128, 8, 8, 3)), axis=-1), axis=-1)
+    images, labels = np.zeros((128, 8, 8, 1)), RANDOM.integers(0, 3, (128, 8, 8))
+    for last, times in ((126, 1), (127, 0)):
+        stored[last] = np.eye(3)[labels[last]]
+        y = {"label": labels, "teacher": stored.astype(np.float32)}
+        assert _said(lambda y=y: student.fit(images, y, verbose=0)) == times
 
 
 def _model(softmaxes):

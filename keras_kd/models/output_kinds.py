@@ -22,6 +22,7 @@ TWICE = (
 )
 _FEWEST_ROWS = 16  # which tell softmax taken twice
 _ROUNDED = 0.01  # by which logarithms of probabilities may be off in float16
+_STEPS = 256  # of probabilities in a file of 8 bits
 # Logits that happen to lie in 0..1 are spread over it; sigmoids crowd where they saturate.
 _SATURATED = 0.02  # from 0 or 1
 _CROWD = 0.2  # of all numbers; of evenly spread ones it is twice _SATURATED
@@ -99,15 +100,21 @@ def are_softmax_twice(probabilities: np.ndarray) -> bool:
         probabilities: (N, ..., C), for images that differ.
 
     Returns:
-        False for fewer than three classes, or fewer than 16 rows.
+        False for fewer than three classes, or fewer than 16 rows, or where the rounding of 8 bits
+            leaves too little of them.
     """
     classes = probabilities.shape[-1]
     rows = np.reshape(probabilities, (-1, classes))
     if classes < 3 or len(rows) < _FEWEST_ROWS:
         return False
-    logarithms = log_probabilities(rows.astype(np.float32))
+    rows = rows.astype(np.float32)
+    in_steps = bool((rows * _STEPS % 1 == 0).all())
+    off = _ROUNDED + in_steps / _STEPS / max(rows.min(), SMALLEST_PROBABILITY)
+    logarithms = log_probabilities(rows)
     inner = logarithms - logarithms.mean(axis=-1, keepdims=True) + 1 / classes
-    return bool(inner.min() >= -_ROUNDED and inner.max(axis=-1).mean() > 2 / classes)
+    return bool(
+        off < 1 / classes and inner.min() >= -off and inner.max(axis=-1).mean() > 2 / classes
+    )
 
 
 def images_of_noise(shape: tuple[int, ...]) -> np.ndarray:

@@ -79,7 +79,7 @@ def sweep(
 
     Raises:
         ConfigError: `out` or the database holds a sweep with other options, or these contradict
-            each other or make the training of a teacher fail.
+            each other or make a teacher fail that all trials have.
         DataError: the data can't be read.
         OutputError: the operating system refuses to write there, or the data's images lie there.
     """
@@ -241,8 +241,7 @@ class _Objective:
         try:
             options = self.students.options({**self.options, **trial.params})
         except TrainingError as error:
-            # The teacher is trained with the options of all trials: without another one, each
-            # would fail.
+            # The teacher is that of all trials: without another one, each would fail.
             if "teacher" not in self.dimensions:
                 raise ConfigError(str(error)) from error
             trial.set_user_attr("error", str(error))

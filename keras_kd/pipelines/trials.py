@@ -11,7 +11,7 @@ from keras_kd import config as configuration
 from keras_kd._common.progress import Terminal
 from keras_kd.datasets import splits
 from keras_kd.datasets.splits import Data
-from keras_kd.errors import TrainingError
+from keras_kd.errors import DataError, ModelError, TrainingError
 from keras_kd.models import sources
 from keras_kd.pipelines import cached_teachers, teacher_setup, unused_options
 from keras_kd.pipelines import plan as planning
@@ -89,7 +89,7 @@ class Trials:
         with. The user is told which options have no effect, in each sentence once.
 
         Raises:
-            TrainingError: the training of a teacher failed, now or before.
+            TrainingError: the training of a teacher failed, now or before, or it can't teach.
         """
         plan = planned(options)
         for remark in unused_options.remarks(plan):
@@ -102,7 +102,13 @@ class Trials:
             if sources.is_trainable(name) and name not in self._teachers:
                 self._teachers[name] = self._trained(name)
         names = (self._teachers.get(name, name) for name in plan.teaching.teachers)
-        return plan.options | {"teacher": configuration.SEPARATOR.join(names)}
+        named = plan.options | {"teacher": configuration.SEPARATOR.join(names)}
+        try:
+            self._supervised(planned(named))
+        except (DataError, ModelError) as error:
+            # As of a file that gives NaN; the data were loaded before.
+            raise TrainingError(str(error)) from error
+        return named
 
     def _trained(self, name: str) -> str:
         """The name in the cache of a teacher that is trained here, once: it would fail again."""

@@ -130,8 +130,10 @@ def test_a_sweep_goes_on_with_what_it_began_with_alone(
 
 
 @pytest.mark.parametrize("option", ["teacher", "start-from"])
-def test_files_of_one_name_are_varied(option: str, data: Path, tmp_path: Path) -> None:
-    """As all runs call their students alike, in folders that may be called alike, too."""
+def test_files_of_one_name_are_varied(option: str, data: Path, tmp_path: Path, capsys) -> None:
+    """As all runs call their students alike, in folders that may be called alike, too. A teacher
+    that gives NaN ended a sweep.
+    """
     from small_network import network
 
     from keras_kd.models import keras_file
@@ -142,11 +144,20 @@ def test_files_of_one_name_are_varied(option: str, data: Path, tmp_path: Path) -
     for file in files:
         file.parent.mkdir(parents=True)
         keras_file.save(network(2, (64, 64, 1)), file, spec)
-    vary = ["--vary", f"{option}={files[0]},{files[1]}", "--out", str(tmp_path / "out")]
+    if option == "teacher":
+        files.insert(0, tmp_path / "nan.keras")
+        model = network(2, (64, 64, 1))
+        model.layers[-1].bias.assign([np.nan, 0.0])
+        keras_file.save(model, files[0], spec)
+    vary = ["--vary", f"{option}={','.join(map(str, files))}", "--out", str(tmp_path / "out")]
     fixed = ["--data", str(data), "--student", NETWORK, "--precision", "float32", "--no-pruning"]
     fixed += ["--beta", "0"] if option == "start-from" else []
     assert called("sweep", *vary, *fixed, *TRAINING) == 0
-    assert len(pd.read_csv(tmp_path / "out" / "trials.csv")) == 2
+    trials = pd.read_csv(tmp_path / "out" / "trials.csv")
+    failed = ["fail"] * (option == "teacher")
+    assert [*trials["state"]] == [*failed, "complete", "complete"]
+    told = "Trial 0: The teacher gave logits that are not finite"
+    assert (told in capsys.readouterr().err) == bool(failed)
 
 
 def test_options_without_effect_are_told_once(data: Path, tmp_path: Path, capsys) -> None:
