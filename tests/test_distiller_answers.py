@@ -7,6 +7,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from small_students import IMAGES, LABELS, LOGITS, compiled, linear
 
 from keras_kd.distiller import _same_answers
@@ -108,6 +109,7 @@ def _chooses(*pixels: int) -> keras.Model:
     return model
 
 
+@pytest.mark.parametrize("as_data_set", [False, True])
 @pytest.mark.parametrize(
     ("teachers", "alpha", "names"),
     [
@@ -118,7 +120,9 @@ def _chooses(*pixels: int) -> keras.Model:
     ],
     ids=["as labels", "another order", "one of two", "no labels"],
 )
-def test_a_live_teacher_whose_classes_are_in_another_order_is_told_once(teachers, alpha, names):
+def test_a_live_teacher_whose_classes_are_in_another_order_is_told_once(
+    teachers, alpha, names, as_data_set
+):
     """Such a teacher taught without a word."""
     labels = np.arange(90) % 3
     images = np.zeros((90, 4, 4, 1), "float32")
@@ -126,8 +130,12 @@ def test_a_live_teacher_whose_classes_are_in_another_order_is_told_once(teachers
     distiller = compiled(linear(), teachers, alpha=alpha)
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        distiller.fit(images, labels, verbose=0)
-        distiller.fit(images, labels, verbose=0)
+        for _ in range(2):
+            if as_data_set:
+                data = tf.data.Dataset.from_tensor_slices((images, labels)).batch(64)
+                distiller.fit(data, verbose=0)
+            else:
+                distiller.fit(images, labels, verbose=0)
     said = [str(one.message) for one in warned if "chance would" in str(one.message)]
     assert said == [
         f"The teacher {teachers[number].name} chooses the labels' class for 0% of 64 images, and"

@@ -159,12 +159,13 @@ def _of_range(low: float, high: float) -> np.ndarray:
     return np.random.default_rng(0).uniform(low, high, (64, 4, 4, 3))
 
 
-def _warnings_of_range(student, teacher, images) -> list[str]:
+def _warnings_of_range(student, teacher, images, way=None) -> list[str]:
     distiller = Distiller(student, teacher, beta=None if teacher else 0.0)
     distiller.compile("sgd")
+    given = images, np.arange(len(images)) % 3
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        distiller.fit(images, np.arange(len(images)) % 3, verbose=0)
+        distiller.fit(*given, verbose=0) if way is None else distiller.fit(way(given), verbose=0)
     return [str(one.message) for one in caught if "begins with Rescaling" in str(one.message)]
 
 
@@ -176,6 +177,13 @@ def test_images_of_another_range_than_the_first_layer_takes_are_told(ends, role,
     models = (scaled(), _network()) if role == "student" else (_network(), scaled())
     (message,) = _warnings_of_range(*models, _of_range(*ends))
     assert message.startswith(f"The {role} ") and "0..255" in message
+
+
+@pytest.mark.parametrize("way", [lambda batch: (one for one in [batch] * 2), Several, _as_data_set])
+def test_the_first_batch_of_a_data_set_tells_of_them_once(way):
+    models = _network(keras.layers.Rescaling(1 / 255)), _network()
+    (message,) = _warnings_of_range(*models, _of_range(0, 1), way)
+    assert message.startswith("The student ")
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import keras
@@ -32,6 +33,7 @@ from keras_kd.distiller._shapes import HeadShape
 from keras_kd.distiller._student_model import StudentModel
 from keras_kd.distiller._targets import TargetMaker
 from keras_kd.distiller._teacher import PROBED_IMAGES, Teachers
+from keras_kd.errors import DataError
 from keras_kd.models.output_kinds import TWICE, are_softmax_twice, stated_kind
 
 
@@ -175,6 +177,16 @@ class CheckedData(StudentModel):
             for kind in set(found.values()):
                 warn_of_kind(kind, _same_answers.STORED)
         return set(found) == set(given)
+
+    def _warn_of_first(self, x: Any, y: Any = None, *others: Any) -> None:
+        """Warn, by the first batch of a data set, of what is looked at in arrays before a fit."""
+        self._warn_of_ranges(x)
+        asked = self._live is not None and self._learns_from_teacher and self.alpha
+        if asked and y is not None and _batches.teacher(y) is None:
+            with contextlib.suppress(DataError):  # The step tells of bad labels, and of their row.
+                self._check_labels(y)
+                images = keras.tree.map_structure(_some_rows, x)
+                self._live.warn_of_labels(images, self._some_labels(y))
 
     def _warn_of_ranges(self, x: Any) -> None:
         _pixels.warn_of_range(x, self.student, "student")

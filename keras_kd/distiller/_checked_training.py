@@ -129,8 +129,8 @@ class CheckedTraining(CheckedData):
             self._check_data(images, labels, *others[:1])
             weights = [_batches.weights_like(labels, one) for one in others]
             validation_data = (images, labels, *weights)
-        batches = _streams.Checks(self._check_arrays)
-        x, validation_data = map(batches.of_python, (x, validation_data))
+        batches = _streams.Checks(self._check_arrays, self._warn_of_first)
+        x, validation_data = batches.of_first(x), batches.of_python(validation_data)
         callbacks = self._with_own_callbacks(callbacks)
         with (
             batches.refusing(),

@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import sys
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import keras
 
-from keras_kd.errors import DataError
+from keras_kd.errors import DataError, KerasKDError
 
 
 class Checks:
@@ -20,11 +20,12 @@ class Checks:
     Args:
         check: takes images, labels and sample weights as far as a batch has them, and refuses some
             by a DataError.
+        look: takes the same of the first batch alone.
     """
 
-    def __init__(self, check: Callable[..., Any]) -> None:
-        self._check = check
-        self._refused: DataError | None = None
+    def __init__(self, check: Callable[..., Any], look: Callable[..., Any] | None = None) -> None:
+        self._check, self._look = check, look
+        self._refused: KerasKDError | None = None
 
     @contextlib.contextmanager
     def refusing(self) -> Iterator[None]:
@@ -50,24 +51,50 @@ class Checks:
 
     def of_images(self, data: Any) -> Any:
         """Return the same, and a `tf.data.Dataset` whose images are checked."""
+        return self._mapped(data, 1, lambda number: number >= 0, self.batch)
+
+    def of_first(self, data: Any) -> Any:
+        """Return the same, and a `tf.data.Dataset` of which the first batch is looked at, and
+        nothing checked.
+        """
+        return self._mapped(data, 2, lambda number: number == 0, self._first)
+
+    def _mapped(
+        self, data: Any, most: int, when: Callable[[Any], Any], work: Callable[[int, Any], Any]
+    ) -> Any:
+        """Have TensorFlow's data sets call Python code for the first `most` parts of batches."""
         tensorflow = sys.modules.get("tensorflow")
         if tensorflow is None or not isinstance(data, tensorflow.data.Dataset):
             return self.of_python(data)
 
-        def checked(number: Any, batch: Any) -> Any:
-            images, _, _ = keras.utils.unpack_x_y_sample_weight(batch)
-            flat = keras.tree.flatten(images)
+        def mapped(number: Any, batch: Any) -> Any:
+            given = keras.utils.unpack_x_y_sample_weight(batch)[:most]
+            parts = [part for part in given if part is not None]
+            flat = keras.tree.flatten(parts)
 
-            def look(number: Any, *parts: Any) -> None:
-                arrays = [part.numpy() for part in parts]
-                self.batch(int(number), (keras.tree.pack_sequence_as(images, arrays),))
+            def called(number: Any, *parts_now: Any) -> None:
+                arrays = [part.numpy() for part in parts_now]
+                work(int(number), keras.tree.pack_sequence_as(parts, arrays))
+
+            def ask() -> bool:
+                tensorflow.py_function(called, [number, *flat], [])
+                return True
 
             # Others are sparse or ragged.
             if all(isinstance(part, tensorflow.Tensor) for part in flat):
-                tensorflow.py_function(look, [number, *flat], [])
+                tensorflow.cond(when(number), ask, lambda: True)
             return batch
 
-        return data.enumerate().map(checked)
+        return data.enumerate().map(mapped)
+
+    def _first(self, number: int, parts: Sequence[Any]) -> None:
+        look, self._look = self._look, None
+        try:
+            if look is not None:
+                look(*parts)
+        except KerasKDError as error:
+            self._refused = error
+            raise
 
     def batch(self, number: int, batch: Any) -> Any:
         """Return a batch that has been checked.
@@ -79,6 +106,7 @@ class Checks:
         try:
             if len(parts) < 4:  # Keras refuses others.
                 self._check(*parts)
+                self._first(number, parts)
         except DataError as error:
             self._refused = DataError(f"Batch {number}: {error}")
             raise self._refused from error

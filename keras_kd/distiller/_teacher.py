@@ -171,6 +171,11 @@ class Teacher:
                 f" the batches: {COMPUTE_APART}."
             )
 
+    def warn_of_labels(self, images: Any, labels: Mapping[str, np.ndarray]) -> None:
+        """Warn as `look` of classes, but don't change what its outputs are taken for."""
+        if self._can_show(images) and self.model.built:
+            self._warn_of_labels(lambda: self._run(self.model, images), labels)
+
     def _warn_of_labels(self, given: Callable[[], Any], labels: Mapping[str, np.ndarray]) -> None:
         if self._knows_labels or not any(len(one) >= FEWEST for one in labels.values()):
             return
@@ -338,6 +343,11 @@ class Teachers:
         for member in self.members:
             member.look(images, labels)
         return [member.kinds for member in self.members] != before
+
+    def warn_of_labels(self, images: Any, labels: Mapping[str, np.ndarray]) -> None:
+        """Warn of each teacher whose classes are not those of the labels."""
+        for member in self.members:
+            member.warn_of_labels(images, labels)
 
     def warn_of_batch(self) -> None:
         """Warn, by noise, of each teacher that was asked and whose outputs depend on the other
