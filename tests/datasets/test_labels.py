@@ -46,7 +46,9 @@ def _three(folder: Path, labels: list, names: tuple[str, ...] = ("sun", "moon"))
     ("labels", "words"),
     [
         ([0, 1, 0, 7], "row 3: the label is 7, expected one of the 2 classes 0 sun, 1 moon; mend"),
-        ([1, 1, 2, 2], "row 2: the label is 2, .*count from 1, as RAF-DB's do: subtract 1"),
+        ([1, 1, 2, None], "row 2: the class numbers run from 1 to 2, .* wrong classes; subtract 1"),
+        ([1.0, 2.0], "row 1: the class numbers run from 1 to 2, expected 0 to 1 .0 sun, 1 moon.:"),
+        (["1", "2"], "row 1: the class numbers run from 1 to 2, expected 0 to 1"),
         ([0, 1, -1, -1], "row 2: the label is -1, .*-1 stands for no label, as in test splits"),
         ([0, None, 1], "row 1: the label is missing"),
         ([0.0, float("nan"), 1.0], "row 1: the label is missing"),
@@ -65,6 +67,10 @@ def test_parquet_labels_of_no_class_are_named_with_their_row(
     _three(tmp_path, labels)
     with pytest.raises(DataError, match=f"train.parquet.*{words}"):
         datasets.load(tmp_path, "train")
+    if "run from 1" in words:
+        # Without the rows of the last number, those of the others would be of wrong classes.
+        with pytest.raises(DataError, match=words):
+            datasets.load(tmp_path, "train", skip_bad_rows=True)
 
 
 def test_parquet_rows_without_a_class_are_left_out_when_asked(tmp_path: Path) -> None:

@@ -225,6 +225,18 @@ def test_shards_that_name_their_classes_differently_are_refused(tmp_path: Path) 
             splits.load(f"{form}:{folder}", False, None)
 
 
+@pytest.mark.parametrize("skip_bad_rows", [False, True])
+def test_labels_that_count_from_1_are_no_rows_to_leave_out(
+    tmp_path: Path, skip_bad_rows: bool
+) -> None:
+    files, _ = small_shards.row_files()
+    for split in datasets.SPLITS:
+        small_shards.write_files(tmp_path / f"{split}-0.tar", files, ["1", "2"] * 3)
+    (tmp_path / "labels.txt").write_text("dark\nbright\n")
+    with pytest.raises(DataError, match=r"-0.tar: the class numbers run from 1 to 2, expected"):
+        splits.load(f"shards:{tmp_path}", skip_bad_rows)
+
+
 def test_a_shard_that_was_replaced_by_one_of_as_many_rows_is_told(tmp_path: Path) -> None:
     folder = small_shards.write_splits(tmp_path / "data", ".tar")
     data = splits.load(str(folder), size=16)

@@ -97,8 +97,10 @@ def _read(
 ) -> tuple[dict[str, _Part], tuple[str, ...]]:
     parts = {split: _Part(ImageRows((SIDE, SIDE, 1))) for split in splits}
     usages = []
+    emotions = set()
     for row, (line, (emotion, text, usage)) in enumerate(csv_files.rows(path, COLUMNS)):
         usages.append(usage.strip())
+        emotions.add(emotion)
         part = parts.get(USAGES.get(usages[-1], "train"))
         try:
             label = _label(emotion, usages[-1])
@@ -111,6 +113,7 @@ def _read(
                 raise _bad_rows.refusal(f"{path}, line {line}: {error}") from error
             if part is not None:
                 part.skipped.append(f"{path}, line {line}: {error}")
+    _bad_rows.require_numbers_from_0(path, emotions, CLASS_NAMES)
     for split, part in parts.items():
         if not part.rows:
             usage = next(usage for usage, name in USAGES.items() if name == split)

@@ -109,18 +109,22 @@ def numbers(
         DataError: without `skip_bad_rows`, a row has no class. The message names the first one.
     """
     found: list[np.ndarray] = []
+    given: set[Any] = set()
     bad: list[tuple[str, Any]] = []
     for file, start, part in column:
         labels = part.to_pylist()
+        given.update(labels)
         found.append(np.array([number(label, names) for label in labels], np.int64))
         bad += [
             (f"{file}, row {start + row}", labels[row]) for row in np.flatnonzero(found[-1] < 0)
         ]
     values = np.concatenate(found) if found else np.empty(0, np.int64)
     problems = tuple(f"{place}: the label is {_shown(label)}" for place, label in bad)
+    if problems:
+        _bad_rows.require_numbers_from_0(bad[0][0], given, names)
     if problems and not skip_bad_rows:
         expected = f"expected one of the {len(names)} classes {class_names.numbered(names)}"
-        mend = advice([label for _, label in bad], bool((values == 0).any()), len(names))
+        mend = advice([label for _, label in bad])
         raise _bad_rows.refusal(f"{problems[0]}, {expected}", mend)
     return values, problems
 
@@ -201,16 +205,12 @@ def _shown(label: Any) -> str:
     return "missing" if missing else repr(label)[:40]
 
 
-def advice(bad: list[Any], zero: bool, classes: int) -> str:
+def advice(bad: list[Any]) -> str:
     """Say what to do about labels without a class, by what they look like.
 
     Args:
         bad: the labels.
-        zero: whether other labels are 0.
-        classes: the number of classes.
     """
-    if not zero and set(bad) == {classes}:
-        return "they seem to count from 1, as RAF-DB's do: subtract 1"
     if set(bad) == {-1}:
         return "-1 stands for no label, as in test splits that keep theirs secret: remove the rows"
     return "mend or remove the row"

@@ -245,11 +245,11 @@ def _best(found: list[str], names: Sequence[str], first: Sequence[Any]) -> list[
     """
     texts = dict(zip(names, map(str, first), strict=False))
 
-    def told(name: str) -> tuple[bool, int]:
+    def detail(name: str) -> tuple[bool, int]:
         text = texts.get(name, "")
         return bool(_SUFFIX.search(text)), len(re.findall(r"[/\\]", text))
 
-    return sorted(found, key=told, reverse=True)
+    return sorted(found, key=detail, reverse=True)
 
 
 def _lower(names: Sequence[str]) -> list[str]:

@@ -282,6 +282,9 @@ def _shards(
     notes: tuple[str, ...],
 ) -> Shards:
     made, skipped = [], []
+    given = {label for _, entry in part for label, _ in entry.labels}
+    if any(_parquet_labels.number(label, names) < 0 for label in given):
+        _bad_rows.require_numbers_from_0(part[0][0].url, given, names)
     for found, entry in part:
         counts, left_out = [0] * len(names), []
         used = ((label, _in_tenths(count, tenths)) for label, count in entry.labels)
@@ -293,7 +296,7 @@ def _shards(
             has = "no label" if label is None else f"the label {label!r}"
             line = f"{found.url}: {count} rows have {has}"
             if not skip_bad_rows:
-                advice = _parquet_labels.advice([label], bool(counts[0]), len(names))
+                advice = _parquet_labels.advice([label])
                 expected = f"one of the {len(names)} classes {class_names.numbered(names)}"
                 raise _bad_rows.refusal(f"{line}, expected {expected}", advice)
             skipped.append(line)
