@@ -13,6 +13,8 @@ from keras_kd.errors import ConfigError
 
 CHANNEL_ORDERS = ("rgb", "bgr")
 PIXELS, UNIT = (0.0, 255.0), (0.0, 1.0)
+# Stands for no range; compared by identity, since no such numbers are a range.
+_UNSTATED = (math.nan, math.nan)
 
 
 def _numbers(name: str, given: Any) -> tuple[float, ...]:
@@ -30,7 +32,9 @@ class PixelValues:
     Caffe uses the range 0, 255 with a mean and the channel order "bgr".
 
     Attributes:
-        value_range: the values of pixels 0 and 255 before mean and std.
+        value_range: the values of pixels 0 and 255 before mean and std. Without it, mean and std
+            refer to pixels 0..1 if none of them is above 1, as torchvision's do, and else to pixels
+            0..255, as Caffe's do.
         mean: what is subtracted, in units of the range: empty for 0, one number, or one for each
             channel in the model's channel order.
         std: what is divided by, likewise; each above 0.
@@ -40,13 +44,15 @@ class PixelValues:
         ConfigError: an attribute has another type or value.
     """
 
-    value_range: tuple[float, float] = PIXELS
+    value_range: tuple[float, float] = _UNSTATED
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
     channel_order: str = "rgb"
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "value_range", _numbers("range", self.value_range))
+        stated = self.value_range is not _UNSTATED
+        if stated:
+            object.__setattr__(self, "value_range", _numbers("range", self.value_range))
         for name in ("mean", "std"):
             numbers = _numbers(name, getattr(self, name))
             object.__setattr__(self, name, numbers)
@@ -54,6 +60,10 @@ class PixelValues:
                 raise ConfigError(
                     f"{name} must be one number, or three, one a channel. Received: {numbers}."
                 )
+        if not stated:
+            numbers = self.mean + self.std
+            range_of_them = UNIT if numbers and max(numbers) <= 1 else PIXELS
+            object.__setattr__(self, "value_range", range_of_them)
         if len(self.value_range) != 2:
             raise ConfigError(f"range must be two different numbers. Received: {self.value_range}.")
         low, high = self.value_range
@@ -179,11 +189,8 @@ def from_parts(
 ) -> PixelValues | None:
     """Combine what a user states in separate options.
 
-    Without a range, mean and std decide it: they refer to pixels 0..1 if none of them is above 1,
-    as torchvision's do, and else to pixels 0..255, as Caffe's do.
-
     Args:
-        value_range: the values of pixels 0 and 255, or None.
+        value_range: the values of pixels 0 and 255, or None, see PixelValues.
         mean: mean of each channel, or None.
         std: standard deviation of each channel, or None.
         channel_order: "rgb", "bgr" or None.
@@ -193,9 +200,7 @@ def from_parts(
     """
     if value_range is None and mean is None and std is None and channel_order is None:
         return None
-    numbers = (*(mean or ()), *(std or ()))
-    found = UNIT if numbers and max(numbers) <= 1 else PIXELS
-    return PixelValues(value_range or found, mean or (), std or (), channel_order or "rgb")
+    return PixelValues(value_range or _UNSTATED, mean or (), std or (), channel_order or "rgb")
 
 
 def from_facts(facts: Mapping[str, Any]) -> PixelValues:

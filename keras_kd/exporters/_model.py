@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from typing import Any
 
@@ -196,8 +197,8 @@ def _check_images(model: keras.Model) -> None:
     if len(shape) != 3:
         raise ExportError(
             f"{model.name} takes inputs of shape {shape}: expected images, (height, width,"
-            " channels), so put a layer before it that makes its input of them, e.g."
-            " keras.layers.Reshape((28, 28)) behind keras.Input((28, 28, 1))."
+            " channels), so put a layer before it that makes its input of them,"
+            f" {_reshaped(shape)}."
         )
     if None in shape:
         raise ExportError(
@@ -205,6 +206,16 @@ def _check_images(model: keras.Model) -> None:
             " HEIGHTxWIDTHxCHANNELS, or in Python by set_weights of"
             " keras.models.clone_model(model, keras.Input((64, 64, 3)))."
         )
+
+
+def _reshaped(shape: tuple[int | None, ...]) -> str:
+    """A layer that makes inputs of a shape of an image with as many numbers."""
+    if len(shape) < 2:
+        return "e.g. keras.layers.Flatten() behind keras.Input((28, 28, 1))"
+    if None in shape:
+        return "e.g. keras.layers.Reshape((28, 28)) behind keras.Input((28, 28, 1))"
+    image = (*shape, 1) if len(shape) == 2 else (math.prod(shape[:-2]), *shape[-2:])
+    return f"keras.layers.Reshape({shape}) behind keras.Input({image})"
 
 
 def _check_layer(layer: keras.Layer, model: keras.Model) -> None:

@@ -11,7 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
-from keras_kd.datasets.pixel_values import PixelValues
+from keras_kd.datasets.pixel_values import PIXELS, PixelValues
 from keras_kd.runtimes import tflite_file
 
 _NAME, _MARK = b"TFLITE_METADATA", b"M001"
@@ -75,7 +75,7 @@ def _stated(options: Table) -> PixelValues | None:
     if len(mean) == len(std) == 1 and std[0] > 0:
         low, high = ((value - mean[0]) / std[0] for value in (0.0, 255.0))
         return PixelValues((low, high))
-    return PixelValues(mean=mean, std=std)
+    return PixelValues(PIXELS, mean, std)
 
 
 def _place(table: Table, slot: int) -> int:

@@ -26,6 +26,8 @@ def test_keras_own_preprocessing_can_be_stated(mode: str) -> None:
     tensor = keras.ops.convert_to_tensor(IMAGES.astype("float32"))
     np.testing.assert_allclose(keras.ops.convert_to_numpy(stated.of(tensor)), expected, atol=1e-4)
     assert from_facts(stated.facts()) == stated
+    if mode != "tf":  # whose range is stated
+        assert PixelValues(mean=stated.mean, std=stated.std).value_range == stated.value_range
 
 
 def test_plain_pixels_stay_as_they_are() -> None:
@@ -38,6 +40,7 @@ def test_plain_pixels_stay_as_they_are() -> None:
     [
         ({"mean": (1, 2)}, "mean must be one number, or three"),
         ({"std": (0.2, 0, 0.2)}, "std must be above 0"),
+        ({"value_range": (float("nan"),) * 2}, "range must be two different numbers"),
         ({"value_range": (1, 1)}, "range must be two different numbers"),
         ({"channel_order": "gbr"}, "channel_order must be rgb or bgr"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import warnings
 
@@ -101,6 +102,18 @@ def test_open_shapes_are_refused(tmp_path):
         ExportError, match=r"takes images of any size, \(None, None, 3\): state one by --input"
     ):
         exporters.export(model, tmp_path / "model.tflite")
+
+
+@pytest.mark.parametrize("shape", [(10, 6), (4, 8, 8, 3)])
+def test_the_layer_that_makes_other_inputs_of_images_is_named_and_fits(shape, tmp_path):
+    inner = keras.Input(shape)
+    model = keras.Model(inner, layers.Dense(2)(layers.Flatten()(inner)))
+    with pytest.raises(ExportError, match="makes its input of them, keras.layers") as refused:
+        exporters.export(model, tmp_path / "model.tflite")
+    advice = r"keras.layers.Reshape\((\(.*\))\) behind keras.Input\((\(.*\))\)\."
+    target, given = map(ast.literal_eval, re.search(advice, str(refused.value)).groups())
+    image = keras.Input(given)
+    assert len(given) == 3 and model(layers.Reshape(target)(image)).shape == (None, 2)
 
 
 def test_class_names_must_match_the_outputs(tmp_path):

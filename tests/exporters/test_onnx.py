@@ -33,6 +33,19 @@ def test_zeros_around_negative_maps_are_the_largest_of_their_windows(tmp_path):
     np.testing.assert_allclose(found, model.predict(images, verbose=0), atol=1e-5)
 
 
+def test_a_mean_of_each_pixel_is_in_the_file(tmp_path):
+    pytest.importorskip("tf2onnx", reason="the extra `onnx` is not installed")
+    images = np.random.default_rng(0).integers(0, 256, (4, 6, 6, 3), np.uint8)
+    mean, variance = images.mean(0), images.var(0) + 1
+    usual = layers.Normalization(axis=(1, 2, 3), mean=mean, variance=variance)
+    model = keras.Sequential([keras.Input((6, 6, 3)), usual, layers.Flatten(), layers.Dense(3)])
+    export(model, tmp_path / "model.onnx", "onnx", images)
+    weights, bias = model.layers[-1].get_weights()
+    expected = ((images - mean) / np.sqrt(variance)).reshape(4, -1) @ weights + bias
+    found = predictors.load(tmp_path / "model.onnx").logits(images)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 @pytest.mark.parametrize("dtype", ["int32", "float16", "float64"])
 def test_a_file_takes_numbers_of_the_models_own_type_and_is_read_back(dtype, tmp_path):
     pytest.importorskip("tf2onnx", reason="the extra `onnx` is not installed")

@@ -42,7 +42,7 @@ def test_the_normalisation_in_a_tflite_s_metadata_is_followed(
     path = tmp_path / "model.tflite"
     path.write_bytes(_with_normalization(tflite, mean, std))
     found = predictors.load(path)
-    assert found.spec.pixels == (pixels or PixelValues(mean=mean, std=std))
+    assert found.spec.pixels == (pixels or PixelValues((0, 255), mean, std))
     shown = ((PIXELS - np.array(mean)) / np.array(std)).astype(np.float32)
     np.testing.assert_allclose(
         found.logits(PIXELS), classifier().predict(shown, verbose=0), atol=1e-3

@@ -33,16 +33,18 @@ def write(serving: Serving, path: Path, images: np.ndarray | None) -> None:
     tf2onnx = _needed("tf2onnx")
     for operation, handler in _MISSING.items():
         importlib.import_module("tf2onnx.handler").tf_op(operation)(handler)
+    function, signature = tf.function(serving), [serving.specification()]
     try:
         with native_output_hidden():
             proto, _ = tf2onnx.convert.from_function(
-                tf.function(serving), input_signature=[serving.specification()], opset=OPSET
+                function, input_signature=signature, opset=OPSET
             )
     except (ValueError, TypeError, KeyError, RuntimeError, NotImplementedError) as error:
         raise ExportError(
             f"tf2onnx can't convert {serving.model.name} ({first_line(error)}): {_INSTEAD}"
         ) from error
     _require_known(proto, serving)
+    _hold_constants(proto, function.get_concrete_function(*signature))
     _keep_padding(proto)
     path.write_bytes(proto.SerializeToString())
 
@@ -59,6 +61,17 @@ def _require_known(proto: Any, serving: Serving) -> None:
             " computes in a function of its own, as it does the groups of a convolution:"
             f" {_INSTEAD}"
         )
+
+
+def _hold_constants(proto: Any, computed: Any) -> None:
+    """Put the tensors of layers that are no weights, as the mean of a Normalization, into the file:
+    tf2onnx leaves them open, as inputs.
+    """
+    helper, graph = importlib.import_module("onnx").numpy_helper, proto.graph
+    held = {inner.name: outer for outer, inner in computed.graph.captures}
+    for left in [one for one in graph.input if one.name in held]:
+        graph.initializer.append(helper.from_array(held[left.name].numpy(), left.name))
+        graph.input.remove(left)
 
 
 def _keep_padding(proto: Any) -> None:
@@ -129,12 +142,7 @@ def run(path: Path, images: np.ndarray) -> dict[str, np.ndarray]:
         raise ExportError(
             f"ONNX Runtime can't load the converted file ({first_line(error)}): {_INSTEAD}"
         ) from error
-    image, *open_ones = session.get_inputs()
-    if open_ones:
-        raise ExportError(
-            f"tf2onnx left constants open ({', '.join(one.name for one in open_ones)}): replace the"
-            f" layer of that name, or {_INSTEAD}"
-        )
+    (image,) = session.get_inputs()
     as_input = images.astype(TYPES[image.type])
     rows = [session.run(None, {image.name: row[None]}) for row in as_input]
     names = [output.name for output in session.get_outputs()]
