@@ -31,6 +31,7 @@ images in pixels. DataError: the data is missing or broken; the message names th
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -196,6 +197,9 @@ def find(path_or_name: str | Path) -> tuple[ModuleType, Path | None]:
         raise DataError(f"No data at {path}: write * in place of {{first..last}} or {{a,b}}.")
     if is_elsewhere(rest if named else text):
         return _reader(name if named else "shards"), path
+    near = difflib.get_close_matches(name, names(), 1)
+    if near and not named and rest and Path(rest).exists() and not path.exists():
+        raise DataError(f"No form of data is called {name}: did you mean {near[0]}:{rest}?")
     if (rest or not named) and not path.exists():
         usual = f"give a file, a folder or one of {', '.join(names())}"
         raise DataError(f"No data at {path}: {advice(path, usual)}.")

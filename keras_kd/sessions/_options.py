@@ -23,7 +23,7 @@ LONGEST = 1e7
 # 0,5 and 1:02,5.
 _COMMA = r"[-\d:]+,\d+"
 # Columns by which one table may hold the tasks or events of several recordings.
-_RECORDINGS = ("participant", "person", "subject", "session", "recording", "video", "file")
+_RECORDINGS = ("participant", "participant_id", "respondent", "recording", "session")
 # Seconds that a task or event may end after a recording: nobody stops both at once.
 ROUNDING = 1.0
 

@@ -127,6 +127,8 @@ def test_missing_data_is_named(tmp_path, monkeypatch, name):
     with pytest.raises(DataError) as caught:
         datasets.load(tmp_path / "none.csv", "train")
     assert "working folder" not in str(caught.value)
+    with pytest.raises(DataError, match=f"called foldr: did you mean folder:{tmp_path}.$"):
+        datasets.load(f"foldr:{tmp_path}", "train")
     with pytest.raises(DataError, match="double quotes of a configuration"):
         datasets.load("C:\fotos\new", "train")
 

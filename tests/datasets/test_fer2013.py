@@ -56,7 +56,7 @@ def test_emotions_that_count_from_1_are_no_rows_to_leave_out(tmp_path):
     """Without the rows of 7, as advised, each other was of the class behind its own."""
     rows = [[label + 1, *others] for label, *others in good_rows(drawn(8))]
     path = write_csv(tmp_path / "fer2013.csv", rows)
-    with pytest.raises(DataError, match=r"run from 1 to 7, expected 0 to 6 .*; subtract 1\."):
+    with pytest.raises(DataError, match=r"run from 1 to 7, expected 0 to 6: .*; subtract 1\."):
         datasets.load(path, "train", skip_bad_rows=True)
 
 

@@ -47,7 +47,7 @@ def _three(folder: Path, labels: list, names: tuple[str, ...] = ("sun", "moon"))
     [
         ([0, 1, 0, 7], "row 3: the label is 7, expected one of the 2 classes 0 sun, 1 moon; mend"),
         ([1, 1, 2, None], "row 2: the class numbers run from 1 to 2, .* wrong classes; subtract 1"),
-        ([1.0, 2.0], "row 1: the class numbers run from 1 to 2, expected 0 to 1 .0 sun, 1 moon.:"),
+        ([1.0, 2.0], "row 1: the class numbers run from 1 to 2, expected 0 to 1: they seem"),
         (["1", "2"], "row 1: the class numbers run from 1 to 2, expected 0 to 1"),
         ([0, 1, -1, -1], "row 2: the label is -1, .*-1 stands for no label, as in test splits"),
         ([0, None, 1], "row 1: the label is missing"),

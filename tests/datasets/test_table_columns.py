@@ -62,6 +62,21 @@ def test_of_columns_that_may_be_the_file_the_one_that_tells_most_is_taken(tmp_pa
     assert told in datasets.passed_over(tmp_path / "all.csv")
 
 
+@pytest.mark.parametrize("form", ["folders", "tables"])
+@pytest.mark.parametrize("skip_bad_rows", [False, True])
+def test_numbers_of_a_test_that_count_from_another_first_are_refused(tmp_path, form, skip_bad_rows):
+    """Without those that training lacks, as advised, all others were scored as wrong classes."""
+    for split, numbers in (("train", "123"), ("test", "012")):
+        lines = rows(tmp_path / split, numbers)
+        (tmp_path / f"{split}.csv").write_text("\n".join(["file,label", *lines]))
+        for line in lines if form == "folders" else ():
+            file, number = line.split(",")
+            (tmp_path / split / number).mkdir(exist_ok=True)
+            (tmp_path / split / file).rename(tmp_path / split / number / file)
+    with pytest.raises(DataError, match=r"run from 0 to 2, expected 1 to 3: .*classes; add 1\."):
+        datasets.load(tmp_path, "test", skip_bad_rows=skip_bad_rows)
+
+
 def test_column_names_that_stand_there_again_are_told(tmp_path):
     """As of tables that were put behind each other: "no file of the name 'file'"."""
     lines = ["file,label", *rows(tmp_path, "ab")]

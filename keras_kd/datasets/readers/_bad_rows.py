@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_kd.datasets import class_names
 from keras_kd.errors import DataError
 
 
@@ -31,23 +30,25 @@ def refusal(problem: str, mend: str = "mend or remove the row") -> DataError:
     return DataError(f"{problem}; {mend}, or leave out all such rows with --skip-bad-rows.")
 
 
-def require_numbers_from_0(place: str | Path, labels: Iterable[Any], names: Sequence[str]) -> None:
-    """Check that class numbers don't seem to count from 1, whether bad rows are left out or not:
-    without those of the last number, all others would stay as the class behind theirs.
+def require_same_numbers(place: str | Path, labels: Iterable[Any], numbers: Iterable[int]) -> None:
+    """Check that class numbers don't seem to count from another first one, whether bad rows are
+    left out or not: without those of no class, all others would stay as a class beside theirs.
 
     Args:
         place: of the labels, for the message.
         labels: as they stand in their files; those that are no whole numbers are passed over.
-        names: of the classes.
+        numbers: of the classes.
 
     Raises:
-        DataError: the numbers run from 1 to the number of classes.
+        DataError: the first and the last number are both one above, or one below, the classes'.
     """
     texts = {f"{label:g}" if isinstance(label, float) else str(label).strip() for label in labels}
-    numbers = {int(text) for text in texts if text.isdecimal()}
-    if numbers and (min(numbers), max(numbers)) == (1, len(names)):
+    found = {int(text) for text in texts if text.isdecimal()}
+    first, last = min(ends := [*numbers]), max(ends)
+    low, high = min(found, default=first), max(found, default=last)
+    if (low - first, high - last) in ((1, 1), (-1, -1)):
         raise DataError(
-            f"{place}: the class numbers run from 1 to {len(names)}, expected 0 to"
-            f" {len(names) - 1} ({class_names.numbered(names)}): they seem to count from 1, as"
-            " RAF-DB's do, so that leaving rows out would keep wrong classes; subtract 1."
+            f"{place}: the class numbers run from {low} to {high}, expected {first} to {last}: they"
+            f" seem to count from {low}, so that leaving rows out would keep wrong classes;"
+            f" {'subtract' if low > first else 'add'} 1."
         )

@@ -113,7 +113,7 @@ def _read(
                 raise _bad_rows.refusal(f"{path}, line {line}: {error}") from error
             if part is not None:
                 part.skipped.append(f"{path}, line {line}: {error}")
-    _bad_rows.require_numbers_from_0(path, emotions, CLASS_NAMES)
+    _bad_rows.require_same_numbers(path, emotions, range(len(CLASS_NAMES)))
     for split, part in parts.items():
         if not part.rows:
             usage = next(usage for usage, name in USAGES.items() if name == split)

@@ -121,7 +121,7 @@ def numbers(
     values = np.concatenate(found) if found else np.empty(0, np.int64)
     problems = tuple(f"{place}: the label is {_shown(label)}" for place, label in bad)
     if problems:
-        _bad_rows.require_numbers_from_0(bad[0][0], given, names)
+        _bad_rows.require_same_numbers(bad[0][0], given, range(len(names)))
     if problems and not skip_bad_rows:
         expected = f"expected one of the {len(names)} classes {class_names.numbered(names)}"
         mend = advice([label for _, label in bad])

@@ -29,9 +29,11 @@ import numpy as np
 from keras_kd.datasets import SIZE, Samples, class_names
 from keras_kd.datasets.images import Size
 from keras_kd.datasets.readers import (
+    _bad_rows,
     _class_folders,
     _image_files,
     _listings,
+    _numbering,
     _splitting,
     _survey,
     _tree,
@@ -122,6 +124,10 @@ def _listing(split_folder: Path, classes: dict[str, list[Path]], skip_bad_rows: 
     them all.
     """
     found, unknown = _class_folders.of_split(split_folder, classes)
+    numbers = [own[0].name for own in classes.values()]
+    if unknown and _numbering.are_numbers(numbers):
+        given = _image_files.class_folders(split_folder)
+        _bad_rows.require_same_numbers(split_folder, given, map(int, numbers))
     files = {
         name: [file for folder in found[name] for file in _image_files.image_files(folder)]
         for name in classes

@@ -212,6 +212,10 @@ def _listed_of(
     named = listed.is_file() and _numbering.are_numbers(labels)
     stated = _numbering.names_of(labels, listed) if named else labels
     names = _numbering.checked(stated, _folder(path))
+    if _numbering.are_numbers(labels):
+        for own in rows.values():
+            given = [row.label for row in own]
+            _bad_rows.require_same_numbers(own[0].table, given, map(int, labels))
     find = _image_files.finder(_folder(path))
     given = [split for split in SPLITS if split in rows]
     listings = {split: _listing(rows[split], labels, find, skip_bad_rows) for split in given}
