@@ -77,6 +77,13 @@ def test_numbers_of_a_test_that_count_from_another_first_are_refused(tmp_path, f
         datasets.load(tmp_path, "test", skip_bad_rows=skip_bad_rows)
 
 
+def test_a_number_of_thousands_of_digits_is_no_class(tmp_path):
+    """Python makes no number of them: a traceback."""
+    (tmp_path / "all.csv").write_text("\n".join(["file,label", *rows(tmp_path, ["1", "9" * 5000])]))
+    with pytest.raises(DataError, match="the class name '9*' is not 1 to 200 printable"):
+        datasets.load(tmp_path, "train")
+
+
 def test_column_names_that_stand_there_again_are_told(tmp_path):
     """As of tables that were put behind each other: "no file of the name 'file'"."""
     lines = ["file,label", *rows(tmp_path, "ab")]

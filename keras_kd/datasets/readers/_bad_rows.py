@@ -43,7 +43,8 @@ def require_same_numbers(place: str | Path, labels: Iterable[Any], numbers: Iter
         DataError: the first and the last number are both one above, or one below, the classes'.
     """
     texts = {f"{label:g}" if isinstance(label, float) else str(label).strip() for label in labels}
-    found = {int(text) for text in texts if text.isdecimal()}
+    # Longer ones are numbers of no class, and of thousands of digits Python makes none.
+    found = {int(text) for text in texts if text.isdecimal() and len(text) < 10}
     first, last = min(ends := [*numbers]), max(ends)
     low, high = min(found, default=first), max(found, default=last)
     if (low - first, high - last) in ((1, 1), (-1, -1)):

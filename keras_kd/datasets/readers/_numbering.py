@@ -20,6 +20,8 @@ KNOWN = (
     ("AffectNet", 0, _affectnet.CLASS_NAMES),
 )
 
+_DIGITS = 200  # as many as a class name may have letters
+
 
 def offered(numbers: Collection[int]) -> str:
     """Say which known data sets number their classes exactly so; "" where none does."""
@@ -31,8 +33,8 @@ def offered(numbers: Collection[int]) -> str:
 
 
 def are_numbers(labels: Collection[str]) -> bool:
-    """Whether all labels are whole numbers."""
-    return all(map(str.isdecimal, labels))
+    """Whether all labels are whole numbers; of thousands of digits Python makes none."""
+    return all(label.isdecimal() and len(label) <= _DIGITS for label in labels)
 
 
 def ordered(labels: Collection[str]) -> list[str]:
