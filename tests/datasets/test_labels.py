@@ -73,6 +73,13 @@ def test_parquet_labels_of_no_class_are_named_with_their_row(
             datasets.load(tmp_path, "train", skip_bad_rows=True)
 
 
+def test_numbers_as_names_of_classes_count_from_where_they_do(tmp_path: Path) -> None:
+    """A row without a label beside classes 1 and 2 made them seem to count from another number."""
+    _three(tmp_path, ["1", "2", None, "2"], ())
+    train = datasets.load(tmp_path, "train", skip_bad_rows=True)
+    assert (train.class_names, train.labels.tolist()) == (("1", "2"), [0, 1, 1])
+
+
 def test_parquet_rows_without_a_class_are_left_out_when_asked(tmp_path: Path) -> None:
     _three(tmp_path, [0, 5, 1, None, 0])
     samples = datasets.load(tmp_path, "test", skip_bad_rows=True)

@@ -109,11 +109,9 @@ def numbers(
         DataError: without `skip_bad_rows`, a row has no class. The message names the first one.
     """
     found: list[np.ndarray] = []
-    given: set[Any] = set()
     bad: list[tuple[str, Any]] = []
     for file, start, part in column:
         labels = part.to_pylist()
-        given.update(labels)
         found.append(np.array([number(label, names) for label in labels], np.int64))
         bad += [
             (f"{file}, row {start + row}", labels[row]) for row in np.flatnonzero(found[-1] < 0)
@@ -121,7 +119,7 @@ def numbers(
     values = np.concatenate(found) if found else np.empty(0, np.int64)
     problems = tuple(f"{place}: the label is {_shown(label)}" for place, label in bad)
     if problems:
-        _bad_rows.require_same_numbers(bad[0][0], given, range(len(names)))
+        require_same_numbers(bad[0][0], {*values.tolist()} | {label for _, label in bad}, names)
     if problems and not skip_bad_rows:
         expected = f"expected one of the {len(names)} classes {class_names.numbered(names)}"
         mend = advice([label for _, label in bad])
@@ -198,6 +196,13 @@ def number(label: Any, names: Sequence[str]) -> int:
     # pandas turns whole numbers into floats where one is missing.
     whole = label is not None and label == label and 0 <= label < len(names) and label == int(label)
     return int(label) if whole else -1
+
+
+def require_same_numbers(place: str, labels: Iterable[Any], names: Sequence[str]) -> None:
+    """Refuse labels as `_bad_rows.require_same_numbers`, where classes may be called by numbers."""
+    known = ((label, number(label, names)) for label in labels)
+    given = [label if found < 0 else found for label, found in known]
+    _bad_rows.require_same_numbers(place, given, range(len(names)))
 
 
 def _shown(label: Any) -> str:

@@ -284,7 +284,7 @@ def _shards(
     made, skipped = [], []
     given = {label for _, entry in part for label, _ in entry.labels}
     if any(_parquet_labels.number(label, names) < 0 for label in given):
-        _bad_rows.require_same_numbers(part[0][0].url, given, range(len(names)))
+        _parquet_labels.require_same_numbers(part[0][0].url, given, names)
     for found, entry in part:
         counts, left_out = [0] * len(names), []
         used = ((label, _in_tenths(count, tenths)) for label, count in entry.labels)
