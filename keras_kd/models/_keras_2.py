@@ -52,7 +52,8 @@ def named(found: dict[str, Any]) -> dict[str, Any]:
     config = found["config"]
     if found["class_name"] == "Policy":
         return {"module": "keras", "class_name": "DTypePolicy", "config": config}
-    if found["class_name"] in ("BatchNormalization", "SyncBatchNormalization"):
+    of_keras = str(found.get("module", "keras.")).startswith(("keras.", "tf_keras."))
+    if of_keras and found["class_name"] in ("BatchNormalization", "SyncBatchNormalization"):
         axis = config.get("axis", -1)
         config = {**config, "axis": axis[0] if isinstance(axis, list) else axis}
         module = {"module": "keras.layers"} if "module" in found else {}

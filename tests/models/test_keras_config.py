@@ -16,7 +16,7 @@ from keras_config_files import IMAGES, conv_model, model_around
 
 from keras_kd._common import trust
 from keras_kd.errors import ModelError
-from keras_kd.models import keras_file, trusted_modules
+from keras_kd.models import _keras_2, keras_file, trusted_modules
 
 BODIES: dict[str, Callable[[Any], Any]] = {
     "activations": lambda x: layers.Activation(keras.activations.gelu)(
@@ -179,6 +179,14 @@ def test_models_of_keras_2_within_a_sequential_one_are_read(policy: str, tmp_pat
     assert loaded.layers[-1].compute_dtype == policy.removeprefix("mixed_")
     found, expected = (np.asarray(one(images), np.float32) for one in (loaded, model))
     np.testing.assert_allclose(found, expected, atol=1e-5 if policy == "float32" else 0.02)
+
+
+@pytest.mark.parametrize(
+    ("module", "found"), [("keras.layers.experimental", "keras.layers"), ("mine.layers",) * 2]
+)
+def test_only_keras_own_batch_norms_are_named_anew(module: str, found: str) -> None:
+    layer = {"module": module, "class_name": "BatchNormalization", "config": {"axis": [3]}}
+    assert _keras_2.named(layer)["module"] == found
 
 
 def _tutorial(image: Any) -> Any:
