@@ -62,6 +62,13 @@ def test_of_columns_that_may_be_the_file_the_one_that_tells_most_is_taken(tmp_pa
     assert told in datasets.passed_over(tmp_path / "all.csv")
 
 
+def test_a_longer_path_of_another_name_is_not_taken_for_the_file(tmp_path):
+    """Of what the images were made of, on another machine, say."""
+    lines = [f"{line},/archive/raw/shot.tif" for line in rows(tmp_path, ("a", "b"))]
+    (tmp_path / "all.csv").write_text("\n".join(["filename,label,path", *lines]))
+    assert datasets.load(tmp_path / "all.csv", "train").class_names == ("a", "b")
+
+
 @pytest.mark.parametrize("form", ["folders", "tables"])
 @pytest.mark.parametrize("skip_bad_rows", [False, True])
 def test_numbers_of_a_test_that_count_from_another_first_are_refused(tmp_path, form, skip_bad_rows):

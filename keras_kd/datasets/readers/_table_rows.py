@@ -243,11 +243,13 @@ def _best(found: list[str], names: Sequence[str], first: Sequence[Any]) -> list[
     """Columns that may be the file, those that tell most before others: `image` may be a number,
     and `filename` the end of `path`.
     """
-    texts = dict(zip(names, map(str, first), strict=False))
+    given = dict(zip(names, map(str, first), strict=False))
+    texts = {name: given.get(name, "") for name in found}
 
     def detail(name: str) -> tuple[bool, int]:
-        text = texts.get(name, "")
-        return bool(_SUFFIX.search(text)), len(re.findall(r"[/\\]", text))
+        text = texts[name]
+        longer = any(len(end) < len(text) for end in texts.values() if end and text.endswith(end))
+        return bool(_SUFFIX.search(text)), longer * len(re.findall(r"[/\\]", text))
 
     return sorted(found, key=detail, reverse=True)
 
