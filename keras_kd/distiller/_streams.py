@@ -66,6 +66,8 @@ class Checks:
         tensorflow = sys.modules.get("tensorflow")
         if tensorflow is None or not isinstance(data, tensorflow.data.Dataset):
             return self.of_python(data)
+        if isinstance(data.element_spec, (tuple, list)) and len(data.element_spec) > 3:
+            return data  # Keras refuses others.
 
         def mapped(number: Any, batch: Any) -> Any:
             given = keras.utils.unpack_x_y_sample_weight(batch)[:most]
