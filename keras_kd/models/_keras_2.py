@@ -31,9 +31,15 @@ _SCALINGS: dict[str, Callable[[np.ndarray], tuple[Any, Any]]] = {
     "math.multiply": lambda number: (number, 0.0),
     **dict.fromkeys(("math.truediv", "math.divide"), lambda number: (1 / number, 0.0)),
 }
+_BATCH_NORMS = ("BatchNormalization", "SyncBatchNormalization")
 _INITIALIZERS = "tensorflow.python.ops.init_ops"
 # Shapes that attention was built with, and is built with again.
 _SHAPES = {"key_shape", "query_shape", "value_shape"}
+
+
+def is_of_keras(found: dict[str, Any]) -> bool:
+    """Whether an object of a configuration is of a module of Keras, or of none, as in `.h5`."""
+    return str(found.get("module", "keras.")).startswith(("keras.", "tf_keras."))
 
 
 def named(found: dict[str, Any]) -> dict[str, Any]:
@@ -52,8 +58,7 @@ def named(found: dict[str, Any]) -> dict[str, Any]:
     config = found["config"]
     if found["class_name"] == "Policy":
         return {"module": "keras", "class_name": "DTypePolicy", "config": config}
-    of_keras = str(found.get("module", "keras.")).startswith(("keras.", "tf_keras."))
-    if of_keras and found["class_name"] in ("BatchNormalization", "SyncBatchNormalization"):
+    if is_of_keras(found) and found["class_name"] in _BATCH_NORMS:
         axis = config.get("axis", -1)
         config = {**config, "axis": axis[0] if isinstance(axis, list) else axis}
         module = {"module": "keras.layers"} if "module" in found else {}

@@ -182,12 +182,13 @@ class _Walk:
         if module is None:
             self._require_kept(found["config"], layer)
             known = name in _keras_classes.names_without_module()
-            if not known and (name in _OF_TENSORFLOW or name in _keras_classes.names()):
-                raise OtherFormNeeded(
-                    f"{layer} is one that Keras 3 does not read from .h5 files: {self._other_form}"
-                )
         else:
             known = (module, name) in _keras_classes.classes()
+        by_name = module is None or (self._by_keras_2 and _keras_2.is_of_keras(found))
+        if not known and by_name and (name in _OF_TENSORFLOW or name in _keras_classes.names()):
+            raise OtherFormNeeded(
+                f"{layer} is one that Keras 3 does not read from .h5 files: {self._other_form}"
+            )
         if not known or registered not in (None, name) or name in self._custom:
             raise Refused(f"{layer} names the class {_shown(found)}, which is no {_KNOWN}")
         if found["config"].get("stateful") is True:

@@ -221,9 +221,16 @@ def test_mobilenet_v3_of_keras_2_is_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-5)
 
 
+def _scaled(image: Any) -> Any:
+    """By a layer of ConvNeXt's, in a network within."""
+    scaling = tf_keras.src.applications.convnext.LayerScale(1e-6, 3)
+    return tf_keras.Sequential([tf_keras.Input((32, 32, 3)), scaling])(image)
+
+
 @pytest.mark.parametrize(
     ("body", "told"),
     [
+        (_scaled, r"\(LayerScale\) is one that Keras 3 does not read from .h5 files:"),
         (lambda x: tf_keras.layers.Conv2D(2, 3, activation="hard_sigmoid")(x), "activation hard_s"),
         (lambda x: tf_keras.layers.Activation("hard_sigmoid")(x), "activation hard_sigmoid of"),
         (lambda x: x[..., ::-1], r"tf.__operators__.getitem.* does not read from .h5"),
