@@ -221,16 +221,9 @@ def test_mobilenet_v3_of_keras_2_is_read(tmp_path: Path) -> None:
     np.testing.assert_allclose(loaded(IMAGES), model(IMAGES), atol=1e-5)
 
 
-def _scaled(image: Any) -> Any:
-    """By a layer of ConvNeXt's, in a network within."""
-    scaling = tf_keras.src.applications.convnext.LayerScale(1e-6, 3)
-    return tf_keras.Sequential([tf_keras.Input((32, 32, 3)), scaling])(image)
-
-
 @pytest.mark.parametrize(
     ("body", "told"),
     [
-        (_scaled, r"\(LayerScale\) is one that Keras 3 does not read from .h5 files:"),
         (lambda x: tf_keras.layers.Conv2D(2, 3, activation="hard_sigmoid")(x), "activation hard_s"),
         (lambda x: tf_keras.layers.Activation("hard_sigmoid")(x), "activation hard_sigmoid of"),
         (lambda x: x[..., ::-1], r"tf.__operators__.getitem.* does not read from .h5"),
@@ -252,6 +245,16 @@ def test_what_keras_3_computes_otherwise_than_keras_2_is_refused_with_the_way_ou
     pooled = tf_keras.layers.GlobalAveragePooling2D()(body(image))
     tf_keras.Model(image, tf_keras.layers.Dense(3)(pooled)).save(tmp_path / "model.h5")
     with pytest.raises(ModelError, match=f"{told}.* save the model as a SavedModel where"):
+        keras_file.load(tmp_path / "model.h5")
+
+
+def test_a_layer_that_is_not_read_from_h5_files_within_a_sequential_model(tmp_path: Path) -> None:
+    """As transfer learning makes them of ConvNeXt; a module stands beside its name there."""
+    image = tf_keras.Input((32, 32, 3))
+    scaled = tf_keras.src.applications.convnext.LayerScale(1e-6, 3)(image)
+    model = tf_keras.Sequential([tf_keras.Model(image, scaled), tf_keras.layers.Conv2D(2, 1)])
+    model.save(tmp_path / "model.h5")
+    with pytest.raises(ModelError, match=r"\(LayerScale\) is one that .* as a SavedModel where"):
         keras_file.load(tmp_path / "model.h5")
 
 
