@@ -51,16 +51,16 @@ class Checks:
 
     def of_images(self, data: Any) -> Any:
         """Return the same, and a `tf.data.Dataset` whose images are checked."""
-        return self._mapped(data, 1, lambda number: number >= 0, self.batch)
+        return self._mapped(data, 1, self.batch)
 
     def of_first(self, data: Any) -> Any:
         """Return the same, and a `tf.data.Dataset` of which the first batch is looked at, and
         nothing checked.
         """
-        return self._mapped(data, 2, lambda number: number == 0, self._first)
+        return self._mapped(data, 2, self._first, first_only=True)
 
     def _mapped(
-        self, data: Any, most: int, when: Callable[[Any], Any], work: Callable[[int, Any], Any]
+        self, data: Any, most: int, work: Callable[[int, Any], Any], first_only: bool = False
     ) -> Any:
         """Have TensorFlow's data sets call Python code for the first `most` parts of batches."""
         tensorflow = sys.modules.get("tensorflow")
@@ -84,7 +84,7 @@ class Checks:
 
             # Others are sparse or ragged.
             if all(isinstance(part, tensorflow.Tensor) for part in flat):
-                tensorflow.cond(when(number), ask, lambda: True)
+                tensorflow.cond(number == 0, ask, lambda: True) if first_only else ask()
             return batch
 
         return data.enumerate().map(mapped)

@@ -129,7 +129,7 @@ def soft_loss(text: str) -> Callable[[Any, Any, Any, float], Any]:
             f"The soft_loss {name} has the settings {', '.join(known) or 'none'}. Received: "
             f"{wrong[0]}."
         )
-    return functools.partial(_soft_loss, name, **settings)
+    return functools.partial(_on_tensors, loss, **settings)
 
 
 def feature_loss(name: str) -> Callable[[Any, Any], Any]:
@@ -141,12 +141,11 @@ def feature_loss(name: str) -> Callable[[Any, Any], Any]:
     Returns:
         A function of teacher's and student's features, which returns float32 (N,).
     """
-    return _of_array_likes(named_module(features, name).loss)
+    return functools.partial(_on_tensors, named_module(features, name).loss)
 
 
-def _soft_loss(name: str, /, *arguments: Any, **settings: Any) -> Any:
-    """What the soft loss of a name gives. Pickle finds this, and not each module's own `loss`."""
-    loss = named_module(soft, name, ENTRY_POINTS).loss
+def _on_tensors(loss: Callable[..., Any], /, *arguments: Any, **settings: Any) -> Any:
+    """What a loss gives for lists and tables, too; a partial of it can be pickled."""
     return _of_array_likes(loss)(*arguments, **settings)
 
 
